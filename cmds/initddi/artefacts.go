@@ -1,0 +1,248 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/initddi/initddi/internal/esp"
+	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/guid"
+	"github.com/initddi/initddi/internal/image"
+	"github.com/initddi/initddi/internal/keys"
+	"github.com/initddi/initddi/internal/terminal"
+	"github.com/initddi/initddi/internal/uki"
+)
+
+func runKeys(_ context.Context, env environment, flags *flag.FlagSet, args []string) error {
+	asJSON := flags.Bool("json", false, "print JSON")
+	rest, err := parse(flags, args, 1)
+	if err != nil {
+		return err
+	}
+	made, err := keys.Make(rest[0])
+	if err != nil {
+		return err
+	}
+	if *asJSON {
+		return printJSON(env.Stdout, map[string]any{"made": made, "image": keys.In(rest[0], keys.Image), "secureboot": keys.In(rest[0], keys.SecureBoot)})
+	}
+	for _, p := range made {
+		fmt.Fprintf(env.Stdout, "made %s and %s\n", p.Key, p.Cert)
+	}
+	if len(made) == 0 {
+		fmt.Fprintf(env.Stdout, "%s has its keys already\n", rest[0])
+	}
+	return nil
+}
+
+func runDDI(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
+	o := image.Options{}
+	flags.StringVar(&o.Output, "output", "", "write the image to `FILE`")
+	flags.StringVar(&o.FileSystem, "fs", "erofs", "erofs, squashfs or ext4")
+	flags.StringVar(&o.Compress, "compress", "", "mkfs.erofs's -z `ARGUMENT`, or none (default lz4hc)")
+	arch := flags.String("arch", "x86-64", "architecture of the partition types: x86-64, arm64")
+	flags.Int64Var(&o.SectorSize, "sector-size", 512, "of the partition table: 512 or 4096")
+	var pair keys.Pair
+	flags.StringVar(&pair.Key, "key", "", "sign with the private key in `FILE` (PEM); without it the image stays unsigned")
+	flags.StringVar(&pair.Cert, "cert", "", "the key's certificate (PEM)")
+	content := flags.String("content", "", "write what has to be signed, the root hash in hexadecimal, to `FILE`: for a key that lives elsewhere")
+	asJSON := flags.Bool("json", false, "print JSON")
+	rest, err := parse(flags, args, 1)
+	if err != nil {
+		return err
+	}
+	if err := required(flags, "output"); err != nil {
+		return err
+	}
+	if o.Time, err = sourceDate(); err != nil {
+		return err
+	}
+	o.Source, o.Arch = rest[0], gpt.Arch(*arch)
+	if (pair.Key == "") != (pair.Cert == "") {
+		return errors.New("cannot sign: --key and --cert go together")
+	}
+	if pair.Key != "" {
+		if o.Certificate, err = keys.CertificateDER(pair.Cert); err != nil {
+			return err
+		}
+		o.Signer = pair.Sign
+	}
+	p := terminal.NewProgress(env.Stderr)
+	o.Progress = p.Step
+	res, err := image.Build(ctx, o)
+	p.Done()
+	if err != nil {
+		return err
+	}
+	if *content != "" {
+		if err := os.WriteFile(*content, []byte(res.RootHash), 0o644); err != nil {
+			return fmt.Errorf("cannot write %s: %w", *content, err)
+		}
+	}
+	if *asJSON {
+		return printJSON(env.Stdout, res)
+	}
+	signed := "unsigned"
+	if res.Signed {
+		signed = "signed"
+	}
+	fmt.Fprintf(env.Stdout, "%s: %d bytes, root hash %s, %s\n", o.Output, res.Size, res.RootHash, signed)
+	return nil
+}
+
+func runJoin(_ context.Context, env environment, flags *flag.FlagSet, args []string) error {
+	sig := flags.String("signature", "", "the detached PKCS#7 signature, DER, in `FILE`")
+	cert := flags.String("cert", "", "the signer's certificate (PEM), to check the signature with before it is joined")
+	rest, err := parse(flags, args, 1)
+	if err != nil {
+		return err
+	}
+	if err := required(flags, "signature", "cert"); err != nil {
+		return err
+	}
+	der, err := os.ReadFile(*sig)
+	if err != nil {
+		return fmt.Errorf("cannot read the signature: %w", err)
+	}
+	pem, err := os.ReadFile(*cert)
+	if err != nil {
+		return fmt.Errorf("cannot read the certificate: %w", err)
+	}
+	hash, err := image.Join(rest[0], der, pem)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(env.Stdout, "%s: root hash %s, signed\n", rest[0], hash)
+	return nil
+}
+
+func runUKI(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
+	output := flags.String("output", "", "write the UKI to `FILE`")
+	stub := flags.String("stub", "", "systemd-stub: `FILE`")
+	kernel := flags.String("kernel", "", "the kernel: `FILE`")
+	var initrds list
+	flags.Var(&initrds, "initramfs", "stage 1: `FILE`; can be given several times")
+	cmdline := flags.String("cmdline", "", "the kernel command line")
+	microcode := flags.String("microcode", "", "a microcode cpio: `FILE`")
+	osRelease := flags.String("os-release", "", "os-release for the boot menu: `FILE`")
+	key := flags.String("key", "", "sign with the private key in `FILE` (PEM, RSA)")
+	cert := flags.String("cert", "", "the key's certificate (PEM)")
+	asJSON := flags.Bool("json", false, "print JSON")
+	if _, err := parse(flags, args, 0); err != nil {
+		return err
+	}
+	if err := required(flags, "output", "stub", "kernel", "initramfs"); err != nil {
+		return err
+	}
+	o := uki.Options{Cmdline: *cmdline}
+	var err error
+	for _, f := range []struct {
+		to   *[]byte
+		name string
+	}{{&o.Stub, *stub}, {&o.Kernel, *kernel}, {&o.Microcode, *microcode}, {&o.OSRelease, *osRelease}} {
+		if f.name == "" {
+			continue
+		}
+		if *f.to, err = os.ReadFile(f.name); err != nil {
+			return fmt.Errorf("cannot build the UKI: %w", err)
+		}
+	}
+	for _, name := range initrds {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return fmt.Errorf("cannot build the UKI: %w", err)
+		}
+		o.Initrds = append(o.Initrds, b)
+	}
+	if o.OSRelease == nil {
+		o.OSRelease = []byte("ID=initddi\nNAME=initddi\nPRETTY_NAME=\"initddi\"\n")
+	}
+	b, err := uki.Build(o)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(*output, b, 0o644); err != nil {
+		return fmt.Errorf("cannot write the UKI: %w", err)
+	}
+	if *key != "" {
+		when, err := sourceTime()
+		if err != nil {
+			return err
+		}
+		if err := uki.Sign(ctx, *output, *output, *key, *cert, uki.SignOptions{Time: when}); err != nil {
+			return err
+		}
+	}
+	info, err := os.Stat(*output)
+	if err != nil {
+		return fmt.Errorf("cannot look at the UKI: %w", err)
+	}
+	if *asJSON {
+		return printJSON(env.Stdout, map[string]any{"output": *output, "size": info.Size(), "signed": *key != ""})
+	}
+	fmt.Fprintf(env.Stdout, "%s: %d bytes\n", *output, info.Size())
+	return nil
+}
+
+func runDisk(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
+	output := flags.String("output", "", "write the disk to `FILE`")
+	o := esp.Options{}
+	var files, readOnly list
+	flags.Var(&files, "file", "put a file on the ESP: `PATH=SOURCE`; can be given several times")
+	flags.Var(&readOnly, "image", "the same for an image, which gets FAT's read-only attribute: `PATH=SOURCE`")
+	var espSize, diskSize, cluster size
+	flags.Var(&espSize, "esp-size", "of the ESP (default: what the files need)")
+	flags.Var(&diskSize, "size", "of the disk (default: what the ESP needs)")
+	flags.Var(&cluster, "cluster-size", "of the FAT")
+	flags.IntVar(&o.FATType, "fat", 0, "12, 16 or 32 (default: by size)")
+	flags.StringVar(&o.Label, "label", "", "of the FAT")
+	flags.Int64Var(&o.SectorSize, "sector-size", 512, "of the disk: 512 or 4096")
+	fragments := flags.Int("fragments", 1, "split each image into that many pieces, for tests")
+	seed := flags.String("seed", "", "a `UUID` from which all others are made (default: a fixed one)")
+	if _, err := parse(flags, args, 0); err != nil {
+		return err
+	}
+	if err := required(flags, "output"); err != nil {
+		return err
+	}
+	o.ESPSize, o.Size, o.ClusterSize = int64(espSize), int64(diskSize), int64(cluster)
+	var err error
+	if o.Time, err = sourceTime(); err != nil {
+		return err
+	}
+	if *seed != "" {
+		if o.Seed, err = guid.Parse(*seed); err != nil {
+			return fmt.Errorf("cannot use --seed: %w", err)
+		}
+	}
+	for i, l := range []list{files, readOnly} {
+		for _, f := range l {
+			to, from, ok := strings.Cut(f, "=")
+			if !ok {
+				return fmt.Errorf("cannot put %q on the ESP: it is not PATH=SOURCE", f)
+			}
+			file := esp.File{Path: to, Source: from, ReadOnly: i == 1}
+			if i == 1 {
+				file.Fragments = *fragments
+			}
+			o.Files = append(o.Files, file)
+		}
+	}
+	terminal.NewProgress(env.Stderr).Step("making the disk", 0, 0)
+	if _, err := esp.Build(ctx, *output, o); err != nil {
+		return err
+	}
+	info, err := os.Stat(*output)
+	if err != nil {
+		return fmt.Errorf("cannot look at the disk: %w", err)
+	}
+	fmt.Fprintf(env.Stdout, "%s: %d bytes\n", *output, info.Size())
+	return nil
+}

@@ -1,0 +1,150 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/initddi/initddi/internal/keys"
+	"github.com/initddi/initddi/internal/ovmf"
+	"github.com/initddi/initddi/internal/terminal"
+	"github.com/initddi/initddi/internal/vm"
+)
+
+// bootLimit ends a machine that does not end itself; a boot under emulation takes half a minute.
+const bootLimit = 6 * time.Minute
+
+func runBoot(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
+	secureBoot := flags.String("secureboot-cert", "", "enrol the certificate in `FILE` (PEM) in the firmware and switch Secure Boot on")
+	code := flags.String("firmware", "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "OVMF's code: `FILE`")
+	vars := flags.String("firmware-vars", "/usr/share/OVMF/OVMF_VARS_4M.fd", "OVMF's empty variable store: `FILE`")
+	c := vm.Config{Credentials: map[string]string{}}
+	bus := flags.String("bus", "virtio", "what the disk hangs on: virtio, nvme, sata, usb, scsi")
+	flags.IntVar(&c.MemoryMiB, "memory", 1024, "in MiB")
+	flags.IntVar(&c.CPUs, "cpus", 2, "how many")
+	flags.StringVar(&c.Accel, "accel", envOr("INITDDI_ACCEL", "tcg"), "tcg, or kvm where it works")
+	headless := flags.Bool("headless", !terminal.IsTerminal(env.Stdin), "run without a console until the booted system has reported and powered off (default where standard input is not a terminal)")
+	log := flags.String("log", "", "write the console to `FILE` when headless")
+	stage := flags.String("sizes", "", "show the sizes of these `FILES` in the table, a list")
+	asJSON := flags.Bool("json", false, "print JSON when headless")
+	rest, err := parse(flags, args, 1)
+	if err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp("", "initddi-boot-")
+	if err != nil {
+		return fmt.Errorf("cannot boot: %w", err)
+	}
+	defer os.RemoveAll(tmp)
+	c.FirmwareCode, c.FirmwareVars = *code, filepath.Join(tmp, "vars.fd")
+	if err := variableStore(*vars, c.FirmwareVars, *secureBoot); err != nil {
+		return err
+	}
+	c.Disks = []vm.Disk{{Path: rest[0], Bus: *bus, Snapshot: true}}
+	c.Report = filepath.Join(tmp, "report")
+	if !*headless {
+		fmt.Fprintln(env.Stderr, "The console follows. Log in as root, without a password. To leave: power off, or press Ctrl-A, then X.")
+		return c.Interactive(ctx)
+	}
+	c.Credentials["initddi.report"] = "poweroff"
+	console, err := consoleLog(*log, tmp)
+	if err != nil {
+		return err
+	}
+	p := terminal.NewProgress(env.Stderr)
+	w := &progressWriter{w: console, p: p}
+	err = c.Run(ctx, w, bootLimit)
+	p.Done()
+	r, rerr := readReport(c.Report)
+	if err != nil || rerr != nil {
+		tail(env.Stderr, console.Name())
+		return errors.Join(err, rerr)
+	}
+	r.addSizes(*stage)
+	if *asJSON {
+		if err := printJSON(env.Stdout, r); err != nil {
+			return err
+		}
+	} else {
+		r.print(env.Stdout)
+	}
+	return r.verdict()
+}
+
+func envOr(name, def string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return def
+}
+
+// variableStore makes the firmware's variable store: empty, or with our certificate as the only one.
+func variableStore(template, out, cert string) error {
+	b, err := os.ReadFile(template)
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("cannot find the firmware: %w: it is in the Debian package ovmf", err)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot read the firmware's variables: %w", err)
+	}
+	if cert != "" {
+		der, err := keys.CertificateDER(cert)
+		if err != nil {
+			return err
+		}
+		if b, err = ovmf.Enroll(b, ovmf.Keys{PK: der, KEK: [][]byte{der}, DB: [][]byte{der}}); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(out, b, 0o600); err != nil {
+		return fmt.Errorf("cannot write the firmware's variables: %w", err)
+	}
+	return nil
+}
+
+func consoleLog(name, tmp string) (*os.File, error) {
+	if name == "" {
+		name = filepath.Join(tmp, "console")
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return nil, fmt.Errorf("cannot write the console's log: %w", err)
+	}
+	return f, nil
+}
+
+// progressWriter shows the console's last line while the machine runs.
+type progressWriter struct {
+	w    io.WriteCloser
+	p    *terminal.Progress
+	line []byte
+}
+
+func (w *progressWriter) Write(b []byte) (int, error) {
+	w.p.Step("booting", 0, 0)
+	return w.w.Write(b)
+}
+
+func (w *progressWriter) Close() error { return w.w.Close() }
+
+// tail shows the end of the console after a boot that went wrong.
+func tail(w io.Writer, name string) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return
+	}
+	lines := strings.Split(strings.ReplaceAll(string(b), "\r", ""), "\n")
+	fmt.Fprintln(w, "the end of the console:")
+	for _, l := range lines[max(0, len(lines)-40):] {
+		fmt.Fprintln(w, "  "+l)
+	}
+}

@@ -1,0 +1,132 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/initddi/initddi/internal/initramfs"
+	"github.com/initddi/initddi/internal/kmodules"
+	"github.com/initddi/initddi/internal/plan"
+	"github.com/initddi/initddi/internal/terminal"
+)
+
+// defaultClasses are taken where the kernel has them, if nobody says --class.
+const defaultClasses = "virtio,nvme,sata,usb,scsi,mmc"
+
+func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
+	output := flags.String("output", "", "write the archive to `FILE`")
+	template := flags.String("template", "templates/mkuimage.yaml", "the mkuimage template: `FILE`")
+	config := flags.String("config", "minimal", "the configuration in it: minimal or debug")
+	dir := flags.String("dir", "", "a directory of the Go module that names the commands' versions (default: this one)")
+	base := flags.String("base", "", "take the commands from an uncompressed archive that u-root or mkuimage made: `FILE`")
+	goarch := flags.String("goarch", "", "build for another architecture, as Go calls it")
+	modules := flags.String("modules", "", "the kernel's modules: a tree with lib/modules in it, or lib/modules/RELEASE itself; without it none are carried")
+	release := flags.String("release", "", "the kernel's release, if the tree has several")
+	class := flags.String("class", "", "driver classes, a list out of "+strings.Join(kmodules.ClassNames(), ", ")+", or all (default: "+defaultClasses+", where the kernel has them)")
+	features := flags.String("fs", "erofs", "file systems of images, a list out of erofs, squashfs, ext4")
+	var trust, settings list
+	flags.Var(&trust, "trust", "accept what the key of this certificate (PEM) signed: `FILE`; can be given several times")
+	flags.Var(&settings, "set", "a line `KEY=VALUE` of stage1.conf; can be given several times")
+	compress := flags.String("compress", "zstd", "zstd, xz or none")
+	asJSON := flags.Bool("json", false, "print JSON: the size of every part")
+	if _, err := parse(flags, args, 0); err != nil {
+		return err
+	}
+	if err := required(flags, "output"); err != nil {
+		return err
+	}
+	o := initramfs.Options{
+		Template: initramfs.Template{File: *template, Config: *config, Dir: *dir, GOARCH: *goarch}, Base: *base,
+		Compression: initramfs.Compression(*compress),
+	}
+	if *base != "" {
+		o.Template = initramfs.Template{}
+	}
+	var err error
+	if o.Time, err = sourceDate(); err != nil {
+		return err
+	}
+	if *modules != "" {
+		if o.Modules, err = selectModules(*modules, *release, *class, *features); err != nil {
+			return err
+		}
+	}
+	if o.Certificates, o.Config, err = baked(trust, settings); err != nil {
+		return err
+	}
+	p := terminal.NewProgress(env.Stderr)
+	img, err := initramfs.Build(ctx, o, func(what string) { p.Step(what, 0, 0) })
+	p.Done()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(*output, img.Data, 0o644); err != nil {
+		return fmt.Errorf("cannot write stage 1: %w", err)
+	}
+	if *asJSON {
+		return printJSON(env.Stdout, map[string]any{"output": *output, "size": len(img.Data), "cpio_size": img.CPIOSize, "parts": img.Parts})
+	}
+	fmt.Fprintf(env.Stdout, "%s: %d bytes (%d before compression): commands %d, modules %d\n", *output, len(img.Data), img.CPIOSize,
+		img.Size(initramfs.KindBase), img.Size(initramfs.KindModule))
+	return nil
+}
+
+func selectModules(place, release, class, features string) (*kmodules.Selection, error) {
+	tree, err := kmodules.Open(place, release)
+	if err != nil {
+		return nil, err
+	}
+	o := kmodules.Options{Features: []string{"loop", "dm", "verity"}, OptionalFeatures: []string{"efivarfs"}}
+	switch class {
+	case "":
+		o.OptionalClasses = strings.Split(defaultClasses, ",")
+	case "all":
+		o.OptionalClasses = kmodules.ClassNames()
+	default:
+		o.Classes = strings.Split(class, ",")
+	}
+	for _, f := range strings.Split(features, ",") {
+		switch f {
+		case "erofs", "squashfs", "ext4":
+			o.Features = append(o.Features, f)
+		default:
+			return nil, fmt.Errorf("cannot carry file system %q: only erofs, squashfs and ext4", f)
+		}
+	}
+	return kmodules.Select(tree, o)
+}
+
+// baked reads the trust store and checks the settings as stage 1 itself will: a mistake is found here, not at the console.
+func baked(trust, settings []string) ([]initramfs.File, []byte, error) {
+	var certs []initramfs.File
+	in := plan.Input{HasShell: true}
+	for _, name := range trust {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil, nil, fmt.Errorf("cannot read a certificate of the trust store: %w", err)
+		}
+		certs = append(certs, initramfs.File{Name: filepath.Base(name), Data: b})
+		in.Certificates = append(in.Certificates, plan.CertificateFile{Name: name, PEM: b})
+	}
+	var config []byte
+	if len(settings) > 0 {
+		config = []byte(strings.Join(settings, "\n") + "\n")
+	}
+	in.Config = config
+	p, err := plan.New(in)
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(p.Trust) == 0 && len(p.Pins) == 0 {
+		return nil, nil, errors.New("cannot build a stage 1 that accepts nothing: give --trust, or --set pin=ROOTHASH")
+	}
+	return certs, config, nil
+}

@@ -1,0 +1,35 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+// Storageinit is the init of stage 1: it finds a DDI on the disk the machine booted from, verifies it and enters it.
+//
+// Synopsis:
+//
+//	storageinit                                as PID 1
+//	storageinit --dry-run [--root DIR] [--cmdline TEXT] [--json]
+//
+// With --dry-run it prints what a boot would do and why, without doing it: on this machine, or on one that was captured
+// below DIR as sys, proc, dev and etc, with files for block devices. It needs no privilege but to read those.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/initddi/initddi/internal/stage1"
+)
+
+func main() {
+	if os.Getpid() == 1 {
+		stage1.Main(os.Args[1:], os.Environ())
+	}
+	if err := run(context.Background(), os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "storageinit:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	return stage1.Command(ctx, os.Stdout, args)
+}

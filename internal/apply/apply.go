@@ -1,0 +1,303 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+// Package apply brings up what package resolve decided: loop, dm-linear, dm-verity, and the file system in it, mounted detached.
+//
+// It is the only impure step between a decision and the hand-over, and it undoes itself: whatever an [Image] holds is gone
+// after [Image.Discard], also where bringing it up failed half-way. Nothing here decides what is acceptable.
+package apply
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+
+	"github.com/initddi/initddi/internal/dmtable"
+	"github.com/initddi/initddi/internal/extent"
+	"github.com/initddi/initddi/internal/fsprobe"
+	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/linux/dm"
+	"github.com/initddi/initddi/internal/linux/loop"
+	"github.com/initddi/initddi/internal/linux/memfile"
+	"github.com/initddi/initddi/internal/linux/mount"
+	"github.com/initddi/initddi/internal/resolve"
+	"github.com/initddi/initddi/internal/verity"
+)
+
+// ErrFileSystem says that the verified device holds no file system that stage 1 mounts.
+var ErrFileSystem = errors.New("not one of the file systems erofs, squashfs, ext4")
+
+// Source is a file's bytes on a device.
+type Source struct {
+	Device    string // path of the device that holds the file
+	Extents   extent.List
+	BlockSize int64 // the device's logical block size in bytes
+	// Copy reads the image into memory instead of using it in place.
+	Copy bool
+}
+
+// Image is an image that has been brought up. Its devices have names that mean nothing to anybody, until [Image.Settle].
+type Image struct {
+	control *dm.Control
+	names   []string // device mapper devices, the topmost last
+	backing *loop.Device
+	mount   *mount.Mount
+
+	// Superblock is the image's verity superblock.
+	Superblock *verity.Superblock
+	// Device is the verity device's node below /dev.
+	Device string
+	// Pieces is how many extents the table has; 0 if the image was copied.
+	Pieces int
+	// Copied says why the image was copied into memory; nil if it was not.
+	Copied error
+	table  verity.Table
+}
+
+// Attach puts dm-verity over the data partition of an image. name is a prefix for the devices' temporary names. After an error nothing is left.
+func Attach(dev, name string, control *dm.Control, src Source, table *gpt.Table, a *resolve.Authentic) (_ *Image, err error) {
+	f, err := os.Open(src.Device)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open %s: %w", src.Device, err)
+	}
+	defer f.Close()
+	img := &Image{control: control}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, img.Discard())
+		}
+	}()
+	file := extent.NewReader(f, src.Extents)
+	hash := dmtable.Region{Offset: a.Hash.Offset(table.SectorSize), Length: a.Hash.Size(table.SectorSize)}
+	if img.Superblock, err = readSuperblock(file, hash.Offset); err != nil {
+		return nil, err
+	}
+	sb := img.Superblock
+	if err := sb.Check(a.Data.Size(table.SectorSize), hash.Length); err != nil {
+		return nil, err
+	}
+	data := dmtable.Region{Offset: a.Data.Offset(table.SectorSize), Length: sb.DataSize()}
+	hash.Length = sb.HashTreeSize()
+	device, hashStart, err := img.gather(dev, name, f, src, data, hash)
+	if err != nil {
+		return nil, err
+	}
+	img.table, err = sb.Table(device, device, a.RootHash)
+	if err != nil {
+		return nil, err
+	}
+	img.table.HashStart += uint64(hashStart) / uint64(sb.HashBlockSize)
+	info, err := img.create(name, []dmtable.Target{{Length: img.table.Sectors(), Type: "verity", Params: img.table.Params()}})
+	if err != nil {
+		return nil, err
+	}
+	img.Device = info.Node()
+	return img, nil
+}
+
+func readSuperblock(file io.ReaderAt, at int64) (*verity.Superblock, error) {
+	b := make([]byte, verity.SuperblockSize)
+	if _, err := file.ReadAt(b, at); err != nil {
+		return nil, fmt.Errorf("cannot read the verity superblock: %w", err)
+	}
+	return verity.ParseSuperblock(b)
+}
+
+// gather makes one device with the data region at its start and the hash region behind it, and returns it as MAJOR:MINOR with
+// the byte offset of the hash region.
+func (img *Image) gather(dev, name string, f *os.File, src Source, data, hash dmtable.Region) (string, int64, error) {
+	hashBlock := int64(img.Superblock.HashBlockSize)
+	var targets []dmtable.Target
+	var hashStart int64
+	why := error(nil)
+	offset := loopOffset(src)
+	if src.Copy {
+		why = errAsked
+	} else {
+		// The table is computed for a placeholder first: only a table that works is worth a loop device.
+		targets, hashStart, why = dmtable.Linear(placeholder, src.Extents.Shift(-offset), data, hash, src.BlockSize, hashBlock)
+	}
+	switch {
+	case why == nil:
+	case errors.Is(why, errAsked), errors.Is(why, dmtable.ErrUnaligned), errors.Is(why, dmtable.ErrFragmented):
+		img.Copied = why
+		return img.copy(dev, name, f, src, data, hash)
+	default:
+		return "", 0, why
+	}
+	var err error
+	img.backing, err = loop.Attach(dev, f, loop.Options{DirectIO: true, BlockSize: uint32(src.BlockSize), Offset: offset})
+	if err != nil {
+		return "", 0, err
+	}
+	device := fmt.Sprintf("7:%d", img.backing.Minor)
+	for i := range targets {
+		targets[i].Params = strings.Replace(targets[i].Params, placeholder, device, 1)
+	}
+	img.Pieces = len(targets)
+	info, err := img.create(name+"-linear", targets)
+	if err != nil {
+		return "", 0, err
+	}
+	return fmt.Sprintf("%d:%d", info.Major, info.Minor), hashStart, nil
+}
+
+// placeholder stands for the loop device in a table that is made before it.
+const placeholder = "LOOP"
+
+// loopOffset returns where in the partition the loop device begins. Not at its start: a device that begins with the ESP's boot
+// sector has the ESP's UUID for everybody who looks for that, and being read-only would keep the system from writing to its
+// own ESP. Not at the image's first byte either, for the same reason; one block before that nothing begins.
+func loopOffset(src Source) int64 {
+	const gap = 4096
+	lowest := int64(math.MaxInt64)
+	for _, e := range src.Extents {
+		lowest = min(lowest, e.Offset)
+	}
+	if len(src.Extents) == 0 || lowest < 2*gap {
+		return 0
+	}
+	return (lowest - gap) / gap * gap
+}
+
+// errAsked is the reason for a copy that was asked for.
+var errAsked = errors.New("ddi.attach=copy")
+
+func (img *Image) copy(dev, name string, f *os.File, src Source, data, hash dmtable.Region) (string, int64, error) {
+	mem, err := memfile.New(name)
+	if err != nil {
+		return "", 0, err
+	}
+	defer mem.Close()
+	file := extent.NewReader(f, src.Extents)
+	hashBlock := int64(img.Superblock.HashBlockSize)
+	hashStart := (data.Length + hashBlock - 1) / hashBlock * hashBlock
+	for _, part := range []struct {
+		region dmtable.Region
+		to     int64
+	}{{data, 0}, {hash, hashStart}} {
+		w := io.NewOffsetWriter(mem, part.to)
+		if _, err := io.Copy(w, io.NewSectionReader(file, part.region.Offset, part.region.Length)); err != nil {
+			return "", 0, fmt.Errorf("cannot copy the image into memory: %w", err)
+		}
+	}
+	img.backing, err = loop.Attach(dev, mem, loop.Options{})
+	if err != nil {
+		return "", 0, err
+	}
+	return fmt.Sprintf("7:%d", img.backing.Minor), hashStart, nil
+}
+
+// create makes a read-only device mapper device and remembers it.
+func (img *Image) create(name string, targets []dmtable.Target) (dm.Info, error) {
+	if _, err := img.control.Create(name, ""); err != nil {
+		return dm.Info{}, err
+	}
+	img.names = append(img.names, name)
+	if err := img.control.Load(name, true, targets); err != nil {
+		return dm.Info{}, err
+	}
+	if err := img.control.Resume(name); err != nil {
+		return dm.Info{}, err
+	}
+	return img.control.Stat(name)
+}
+
+// FileSystem says what the verified device holds, read through dm-verity. It returns an error wrapping [ErrFileSystem] for anything
+// that stage 1 does not mount, and the kernel's I/O error where a block is not what was signed.
+func (img *Image) FileSystem(dev string) (string, error) {
+	f, err := os.Open(dev + "/" + img.Device)
+	if err != nil {
+		return "", fmt.Errorf("cannot open the verified device: %w", err)
+	}
+	defer f.Close()
+	fs, err := fsprobe.Probe(f, img.Superblock.DataSize())
+	if err != nil {
+		return "", fmt.Errorf("cannot recognise the file system of the image: %w", err)
+	}
+	switch string(fs.Type) {
+	case "erofs", "squashfs", "ext4":
+		return fs.Type, nil
+	}
+	return "", fmt.Errorf("cannot mount %s: %w", fs.Type, ErrFileSystem)
+}
+
+// Mount mounts the file system detached, read-only and without device nodes. source is what /proc/mounts will show; it must be a path of the verity device.
+func (img *Image) Mount(fstype, source string) (*mount.Mount, error) {
+	r := mount.Request{Type: fstype, Source: source, Attr: mount.ReadOnly | mount.NoDev}
+	if fstype == "ext4" {
+		// A journal on a read-only verified device can be neither replayed nor trusted.
+		r.Options = []mount.Option{{Key: "noload"}}
+	}
+	m, err := mount.New(r)
+	if err != nil {
+		return nil, err
+	}
+	if img.mount != nil {
+		img.mount.Close()
+	}
+	img.mount = m
+	return m, nil
+}
+
+// Corrupt reports whether dm-verity has seen a block that is not what was signed.
+func (img *Image) Corrupt() bool {
+	if img.Device == "" {
+		return false
+	}
+	status, err := img.control.Status(img.names[len(img.names)-1])
+	return err == nil && len(status) > 0 && strings.HasPrefix(status[0], "C")
+}
+
+// Settle gives the verity device the name and the UUID under which the next init knows it, and the way it shall treat corrupt
+// blocks; option is dm-verity's, empty for its default, under which it was brought up. From then on nothing of the image is
+// held by this process but the mount: the last user's end takes the devices away, in order.
+func (img *Image) Settle(name, option string) error {
+	old := img.names[len(img.names)-1]
+	if option != "" {
+		t := img.table
+		t.Options = append(t.Options, option)
+		if err := img.control.Load(old, true, []dmtable.Target{{Length: t.Sectors(), Type: "verity", Params: t.Params()}}); err != nil {
+			return err
+		}
+		if err := img.control.Resume(old); err != nil {
+			return err
+		}
+	}
+	if err := img.control.Rename(old, name); err != nil {
+		return err
+	}
+	img.names[len(img.names)-1] = name
+	uuid := "CRYPT-VERITY-" + strings.ReplaceAll(img.Superblock.UUID.String(), "-", "") + "-" + name
+	if err := img.control.SetUUID(name, uuid); err != nil {
+		return err
+	}
+	for i := len(img.names) - 1; i >= 0; i-- {
+		if err := img.control.Remove(img.names[i], true); err != nil {
+			return err
+		}
+	}
+	return img.backing.Close()
+}
+
+// Discard takes the image's mount and devices away. Calling it again is harmless.
+func (img *Image) Discard() error {
+	var errs []error
+	if img.mount != nil {
+		errs = append(errs, img.mount.Close())
+		img.mount = nil
+	}
+	for i := len(img.names) - 1; i >= 0; i-- {
+		// The kernel may still be busy with the unmount: then the device goes when that is done.
+		errs = append(errs, img.control.Remove(img.names[i], true))
+	}
+	img.names = nil
+	if img.backing != nil {
+		errs = append(errs, img.backing.Close())
+		img.backing = nil
+	}
+	return errors.Join(errs...)
+}

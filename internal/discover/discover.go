@@ -1,0 +1,229 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+// Package discover finds out what exists: firmware variables, partitions, files on the ESP, and what is in an image.
+//
+// It reports facts and has no opinion; package resolve has. /sys and /dev come as [os.Root], so a captured machine, a
+// directory of files, works like a real one. It is not safe for concurrent use.
+package discover
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/initddi/initddi/internal/efivar"
+	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/resolve"
+)
+
+// sysSector is the unit of the sizes in sysfs, whatever the disk's sectors have.
+const sysSector = 512
+
+// Machine looks at one machine.
+type Machine struct {
+	Sys, Dev *os.Root
+	disks    map[string]*disk
+}
+
+// disk is what was read from a disk that has not changed since.
+type disk struct {
+	sectorSize int64
+	table      *gpt.Table
+	err        error
+}
+
+// Firmware reads what the boot loader left. Without efivarfs below sys/firmware/efi/efivars the answer is empty; a variable
+// that is there but makes no sense is an error, and the answer holds what did.
+func (m *Machine) Firmware() (resolve.Firmware, error) {
+	var f resolve.Firmware
+	if _, err := m.Sys.Stat("firmware/efi"); err != nil {
+		return f, nil
+	}
+	f.EFI = true
+	var errs []error
+	for _, name := range []string{"StubDevicePartUUID", "LoaderDevicePartUUID"} {
+		b, err := m.readVariable(name)
+		if err != nil || b == nil {
+			errs = append(errs, err)
+			continue
+		}
+		id, err := efivar.PartUUID(b)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("cannot use EFI variable %s: %w", name, err))
+			continue
+		}
+		f.BootPartition, f.Variable = id, name
+		break
+	}
+	for _, name := range []string{"StubImageIdentifier", "LoaderImageIdentifier"} {
+		b, err := m.readVariable(name)
+		if err != nil || b == nil {
+			errs = append(errs, err)
+			continue
+		}
+		p, err := efivar.Path(b)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("cannot use EFI variable %s: %w", name, err))
+			continue
+		}
+		f.UKI = path.Clean("/" + p)
+		break
+	}
+	return f, errors.Join(errs...)
+}
+
+// maxVariable bounds an EFI variable; the ones that are read hold a GUID or a path.
+const maxVariable = 16 << 10
+
+// readVariable returns a variable of the Boot Loader Interface, nil if it does not exist.
+func (m *Machine) readVariable(name string) ([]byte, error) {
+	file, err := m.Sys.Open("firmware/efi/efivars/" + efivar.FileName(name, efivar.LoaderVendor()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read EFI variable %s: %w", name, err)
+	}
+	defer file.Close()
+	b, err := io.ReadAll(io.LimitReader(file, maxVariable))
+	if err != nil {
+		return nil, fmt.Errorf("cannot read EFI variable %s: %w", name, err)
+	}
+	return b, nil
+}
+
+// Forget drops what is known of a disk, after the kernel said that it changed.
+func (m *Machine) Forget(diskNode string) { delete(m.disks, diskNode) }
+
+// Partitions returns the partitions of all disks that have a GPT, by node name. The error joins what could not be read; the
+// partitions of the other disks are returned with it.
+func (m *Machine) Partitions() ([]resolve.Partition, error) {
+	dir, err := m.Sys.Open("class/block")
+	if err != nil {
+		return nil, fmt.Errorf("cannot list block devices: %w", err)
+	}
+	names, err := dir.Readdirnames(-1)
+	dir.Close()
+	if err != nil {
+		return nil, fmt.Errorf("cannot list block devices: %w", err)
+	}
+	slices.Sort(names)
+	var out []resolve.Partition
+	var errs []error
+	for _, name := range names {
+		p, err := m.partition(name)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if p != nil {
+			out = append(out, *p)
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// partition returns the partition that the block device is, nil if it is none.
+func (m *Machine) partition(node string) (*resolve.Partition, error) {
+	base := "class/block/" + node
+	link, err := m.Sys.Readlink(base)
+	if err != nil || strings.Contains(link, "/virtual/") {
+		return nil, nil
+	}
+	if _, err := m.Sys.Stat(base + "/partition"); err != nil {
+		return nil, nil
+	}
+	number, err1 := m.number(base + "/partition")
+	start, err2 := m.number(base + "/start")
+	size, err3 := m.number(base + "/size")
+	if err := errors.Join(err1, err2, err3); err != nil {
+		// A device that disappears while it is looked at is not there.
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	diskNode := path.Base(path.Dir(link))
+	d := m.disk(diskNode)
+	if d.err != nil {
+		return nil, nil
+	}
+	for _, q := range d.table.Partitions {
+		if int64(q.Number) != number {
+			continue
+		}
+		if q.Offset(d.sectorSize) != start*sysSector || q.Size(d.sectorSize) != size*sysSector {
+			return nil, fmt.Errorf("cannot use /dev/%s: the kernel has %d bytes at %d, the partition table says %d at %d", node,
+				size*sysSector, start*sysSector, q.Size(d.sectorSize), q.Offset(d.sectorSize))
+		}
+		return &resolve.Partition{
+			Node: node, Disk: diskNode, Number: q.Number, Type: q.Type, UUID: q.UUID,
+			Label: q.Name, Size: size * sysSector, SectorSize: d.sectorSize,
+		}, nil
+	}
+	return nil, nil
+}
+
+// DiskErrors returns, by node name, why disks without a usable GPT have none.
+func (m *Machine) DiskErrors() map[string]error {
+	out := map[string]error{}
+	for name, d := range m.disks {
+		if d.err != nil {
+			out[name] = d.err
+		}
+	}
+	return out
+}
+
+func (m *Machine) disk(node string) *disk {
+	if d := m.disks[node]; d != nil {
+		return d
+	}
+	d := &disk{}
+	d.table, d.sectorSize, d.err = m.readTable(node)
+	if m.disks == nil {
+		m.disks = map[string]*disk{}
+	}
+	m.disks[node] = d
+	return d
+}
+
+func (m *Machine) readTable(node string) (*gpt.Table, int64, error) {
+	sectorSize, err := m.number("class/block/" + node + "/queue/logical_block_size")
+	if err != nil {
+		return nil, 0, err
+	}
+	size, err := m.number("class/block/" + node + "/size")
+	if err != nil {
+		return nil, 0, err
+	}
+	f, err := m.Dev.Open(node)
+	if err != nil {
+		return nil, 0, fmt.Errorf("cannot open /dev/%s: %w", node, err)
+	}
+	defer f.Close()
+	t, err := gpt.Read(f, size*sysSector, sectorSize)
+	if err != nil {
+		return nil, 0, fmt.Errorf("cannot read the partition table of /dev/%s: %w", node, err)
+	}
+	return t, sectorSize, nil
+}
+
+// number reads a sysfs attribute that holds a decimal number.
+func (m *Machine) number(name string) (int64, error) {
+	b, err := m.Sys.ReadFile(name)
+	if err != nil {
+		return 0, fmt.Errorf("cannot read /sys/%s: %w", name, err)
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	if err != nil || n < 0 || n > 1<<53 {
+		return 0, fmt.Errorf("cannot read /sys/%s: %q is not a number: %w", name, b, fs.ErrInvalid)
+	}
+	return n, nil
+}

@@ -1,0 +1,130 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package discover
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/initddi/initddi/internal/extent"
+	"github.com/initddi/initddi/internal/fat"
+	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/resolve"
+	"github.com/initddi/initddi/internal/signature"
+)
+
+// MaxSignature bounds a signature partition, as systemd does; one that systemd-repart makes has 16 KiB.
+const MaxSignature = 4 << 20
+
+// List reads the given directories of the partition's FAT file system, and the .v directories in them. A directory that
+// does not exist holds nothing. What goes wrong is in the listing.
+func (m *Machine) List(part resolve.Partition, dirs []string) *resolve.Listing {
+	l := &resolve.Listing{}
+	dev, err := m.Dev.Open(part.Node)
+	if err != nil {
+		l.Err = fmt.Errorf("cannot open /dev/%s: %w", part.Node, err)
+		return l
+	}
+	defer dev.Close()
+	vol, err := fat.Open(dev, part.Size)
+	if err != nil {
+		l.Err = fmt.Errorf("cannot read /dev/%s: %w", part.Node, err)
+		return l
+	}
+	l.FileSystem, l.Label = vol.Type().String(), vol.Label()
+	for _, dir := range dirs {
+		if err := listDir(vol, dir, l, true); err != nil {
+			l.Err = fmt.Errorf("cannot read /dev/%s: %w", part.Node, err)
+			return l
+		}
+	}
+	return l
+}
+
+func listDir(vol *fat.FS, dir string, l *resolve.Listing, descend bool) error {
+	entries, err := vol.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		p := dir + "/" + e.Name
+		switch {
+		case !e.Dir:
+			l.Files = append(l.Files, resolve.File{Path: p, Size: e.Size})
+		case descend && strings.HasSuffix(strings.ToLower(e.Name), ".v"):
+			if err := listDir(vol, p, l, false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ReadImage reads an image file's place on the partition, its partition table and its signature partition: what is needed
+// to decide whether it may be looked at any further. What goes wrong is in the image.
+func (m *Machine) ReadImage(part resolve.Partition, arch gpt.Arch, file string) *resolve.Image {
+	img := &resolve.Image{}
+	dev, err := m.Dev.Open(part.Node)
+	if err != nil {
+		img.Err = fmt.Errorf("cannot open /dev/%s: %w", part.Node, err)
+		return img
+	}
+	defer dev.Close()
+	vol, err := fat.Open(dev, part.Size)
+	if err != nil {
+		img.Err = fmt.Errorf("cannot read /dev/%s: %w", part.Node, err)
+		return img
+	}
+	entry, err := vol.Stat(file)
+	if err == nil {
+		img.Extents, err = vol.Extents(entry)
+	}
+	if err != nil {
+		img.Err = fmt.Errorf("cannot find the blocks of %s: %w", file, err)
+		return img
+	}
+	r := extent.NewReader(dev, img.Extents)
+	img.Table, img.Signature, img.Err = ReadDDI(r, r.Size(), arch)
+	return img
+}
+
+// ReadDDI reads the partition table and the signature partition for arch of the image in r. An image without a signature
+// partition is none the worse for it here.
+func ReadDDI(r io.ReaderAt, size int64, arch gpt.Arch) (*gpt.Table, *signature.Document, error) {
+	table, err := gpt.Read(r, size, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot read the image's partition table: %w", err)
+	}
+	t, ok := gpt.TypeOf(gpt.RootVeritySig, arch)
+	if !ok {
+		return table, nil, nil
+	}
+	found := table.ByType(t)
+	switch len(found) {
+	case 0:
+		return table, nil, nil
+	case 1:
+	default:
+		return nil, nil, fmt.Errorf("cannot choose among %d signature partitions: %w", len(found), fs.ErrInvalid)
+	}
+	n := found[0].Size(table.SectorSize)
+	if n > MaxSignature {
+		return nil, nil, fmt.Errorf("cannot read a signature partition of %d bytes: at most %d are allowed: %w", n, MaxSignature, fs.ErrInvalid)
+	}
+	b := make([]byte, n)
+	if _, err := r.ReadAt(b, found[0].Offset(table.SectorSize)); err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil, fmt.Errorf("cannot read the signature partition: %w", err)
+	}
+	doc, err := signature.ParseDocument(b)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot read the signature partition: %w", err)
+	}
+	return table, doc, nil
+}

@@ -1,0 +1,199 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+// Package drivers loads the kernel modules that stage 1 carries, as the devices that need them appear.
+//
+// A [Loader] loads every module once, its dependencies first and independent ones at the same time. A module that cannot be
+// loaded is reported and its dependants are not tried; nothing else stops because of it.
+package drivers
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/initddi/initddi/internal/modtable"
+)
+
+// Loader is safe for concurrent use.
+type Loader struct {
+	table  *modtable.Table
+	cpu    string
+	load   func(modtable.Module) error
+	report func(modtable.Module, error)
+
+	mu   sync.Mutex
+	jobs map[string]*job
+	busy int
+	idle chan struct{}
+}
+
+// job is one module being loaded; err may be read after done is closed.
+type job struct {
+	done chan struct{}
+	err  error
+}
+
+// New returns a loader of the modules of table. cpu is the processor's modalias. load puts one module into the kernel; report
+// is told of every module that was tried. Both are called from any goroutine.
+func New(table *modtable.Table, cpu string, load func(modtable.Module) error, report func(modtable.Module, error)) *Loader {
+	return &Loader{table: table, cpu: cpu, load: load, report: report, jobs: map[string]*job{}, idle: make(chan struct{}, 1)}
+}
+
+// Offer starts loading whatever drives a device with that modalias, and reports whether stage 1 carries anything for it.
+func (l *Loader) Offer(modalias string) bool {
+	names := l.table.Match(modalias)
+	if len(names) == 0 {
+		return false
+	}
+	_, err := l.start(names)
+	return err == nil
+}
+
+// StartFeature begins to load what a feature of the table needs, without waiting.
+func (l *Loader) StartFeature(name string) error {
+	_, err := l.feature(name)
+	return err
+}
+
+// WaitFeature waits until what a feature needs is loaded, starting it if that was not done. A feature that the table does not
+// know is an error wrapping [modtable.ErrUnknown].
+func (l *Loader) WaitFeature(name string) error {
+	jobs, err := l.feature(name)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, j := range jobs {
+		<-j.done
+		errs = append(errs, j.err)
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Loader) feature(name string) ([]*job, error) {
+	f, ok := l.table.Feature(name)
+	if !ok {
+		return nil, fmt.Errorf("cannot load what %s needs: %w", name, modtable.ErrUnknown)
+	}
+	return l.start(f)
+}
+
+// Busy reports whether modules are being loaded.
+func (l *Loader) Busy() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.busy > 0
+}
+
+// Idle is signalled when the last of the modules that were being loaded is done.
+func (l *Loader) Idle() <-chan struct{} { return l.idle }
+
+// start returns the jobs that load the named modules, one a name's whole plan, and begins those that were not.
+func (l *Loader) start(names []string) ([]*job, error) {
+	modules, err := l.table.Plan(l.cpu, names...)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var jobs []*job
+	for _, m := range modules {
+		j := l.jobs[m.Name]
+		if j == nil {
+			j = &job{done: make(chan struct{})}
+			l.jobs[m.Name] = j
+			l.busy++
+			// Plan's order guarantees that whatever m waits for has its job already.
+			go l.run(m, j, l.jobsOf(m.Deps), l.jobsOf(m.Soft))
+		}
+		jobs = append(jobs, j)
+	}
+	return jobs, nil
+}
+
+func (l *Loader) jobsOf(names []string) map[string]*job {
+	out := make(map[string]*job, len(names))
+	for _, name := range names {
+		if j := l.jobs[name]; j != nil {
+			out[name] = j
+		}
+	}
+	return out
+}
+
+func (l *Loader) run(m modtable.Module, j *job, deps, soft map[string]*job) {
+	for _, s := range soft {
+		<-s.done
+	}
+	for name, d := range deps {
+		<-d.done
+		if d.err != nil {
+			j.err = fmt.Errorf("cannot load module %s: it needs %s: %w", m.Name, name, d.err)
+		}
+	}
+	if j.err == nil {
+		j.err = l.load(m)
+	}
+	l.report(m, j.err)
+	close(j.done)
+	l.mu.Lock()
+	l.busy--
+	done := l.busy == 0
+	l.mu.Unlock()
+	if done {
+		select {
+		case l.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Device is a device that says what driver it wants.
+type Device struct {
+	Path     string // below /sys
+	Modalias string
+	Driver   string // the driver that took it, empty if none did
+}
+
+// Devices returns every device on every bus that has a modalias, as the kernel lists them below sys/bus.
+func Devices(sys *os.Root) []Device {
+	var out []Device
+	for _, bus := range list(sys, "bus") {
+		for _, dev := range list(sys, "bus/"+bus+"/devices") {
+			path := "bus/" + bus + "/devices/" + dev
+			b, err := sys.ReadFile(path + "/modalias")
+			if err != nil || len(b) < 2 {
+				continue
+			}
+			d := Device{Path: path, Modalias: string(b[:len(b)-1])}
+			if link, err := sys.Readlink(path + "/driver"); err == nil {
+				d.Driver = link[lastSlash(link)+1:]
+			}
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+func lastSlash(s string) int {
+	for i := len(s) - 1; i >= 0; i-- {
+		if s[i] == '/' {
+			return i
+		}
+	}
+	return -1
+}
+
+func list(root *os.Root, dir string) []string {
+	f, err := root.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(-1)
+	slices.Sort(names)
+	return names
+}

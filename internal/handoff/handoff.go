@@ -1,0 +1,213 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+// Package handoff gives the machine to the next init: it carries over what that expects to find, and becomes it.
+//
+// What systemd expects of an initrd is its docs/INITRD_INTERFACE.md: /dev, /proc, /sys and /run mounted, and /run a tmpfs that
+// it keeps. The order here is such that everything that can be found out beforehand is found out before the first step that
+// cannot be undone.
+package handoff
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/initddi/initddi/internal/linux/mount"
+	"github.com/initddi/initddi/internal/linux/process"
+)
+
+// NewRoot is where the verified tree is attached in the initramfs.
+const NewRoot = "/newroot"
+
+// carried are the mounts that go into the new root, in this order.
+var carried = [...]string{"/dev", "/proc", "/sys", "/run"}
+
+// Pseudo mounts what every step of stage 1 needs, with the flags that systemd gives them and will find: it keeps what is
+// mounted already.
+func Pseudo() error {
+	for _, m := range []struct {
+		path string
+		req  mount.Request
+	}{
+		{"/dev", mount.Request{Type: "devtmpfs", Source: "devtmpfs", Options: []mount.Option{{Key: "mode", Value: "0755"}}, Attr: mount.NoSuid | mount.StrictAtime}},
+		{"/proc", mount.Request{Type: "proc", Source: "proc", Attr: mount.NoSuid | mount.NoExec | mount.NoDev}},
+		{"/sys", mount.Request{Type: "sysfs", Source: "sysfs", Attr: mount.NoSuid | mount.NoExec | mount.NoDev}},
+		{"/run", mount.Request{Type: "tmpfs", Source: "tmpfs", Options: []mount.Option{{Key: "mode", Value: "0755"}}, Attr: mount.NoSuid | mount.NoDev | mount.StrictAtime}},
+	} {
+		if err := os.MkdirAll(m.path, 0o755); err != nil {
+			return fmt.Errorf("cannot make the mount point %s: %w", m.path, err)
+		}
+		// A kernel with CONFIG_DEVTMPFS_MOUNT, or a shell that ran before, may have done it.
+		if is, err := mount.IsMountPoint(m.path); err == nil && is {
+			continue
+		}
+		t, err := mount.New(m.req)
+		if err != nil {
+			return err
+		}
+		err = t.Attach(m.path)
+		t.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Next is what to become.
+type Next struct {
+	Tree *mount.Mount
+	Init string   // path in the tree
+	Args []string // behind argv[0]
+	Env  []string
+	// HasExtra says that the tree has a directory /.extra.
+	HasExtra bool
+}
+
+// Enter hands over. It returns only if that failed; lost says that the initramfs was already given up by then, so that
+// nothing but a reboot can follow.
+func Enter(n Next) (lost bool, err error) {
+	if err := os.MkdirAll(NewRoot, 0o755); err != nil {
+		return false, fmt.Errorf("cannot make %s: %w", NewRoot, err)
+	}
+	extra, err := carryExtra("/.extra")
+	if err != nil {
+		return false, err
+	}
+	if err := n.Tree.Attach(NewRoot); err != nil {
+		return false, err
+	}
+	env := n.Env
+	if extra != nil {
+		if env, err = placeExtra(extra, n); err != nil {
+			return false, err
+		}
+		extra.Close()
+	}
+	n.Tree.Close()
+	for _, path := range carried {
+		if err := mount.Move(path, NewRoot+path); err != nil {
+			return true, err
+		}
+	}
+	left, err := mount.SwitchRoot(NewRoot)
+	if err != nil && !left {
+		return true, err
+	}
+	// The console that the kernel opened is a node of the initramfs, which it would keep alive.
+	cerr := process.UseConsole("/dev/console")
+	return true, errors.Join(process.Exec(n.Init, append([]string{n.Init}, n.Args...), env), err, cerr)
+}
+
+// carryExtra copies what systemd-stub left in the initramfs into a tmpfs of its own, nil if there is nothing. The copy is
+// what survives the initramfs.
+func carryExtra(from string) (*mount.Mount, error) {
+	entries, err := os.ReadDir(from)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", from, err)
+	}
+	m, err := mount.New(mount.Request{Type: "tmpfs", Source: "tmpfs", Options: []mount.Option{{Key: "mode", Value: "0755"}}, Attr: mount.NoSuid | mount.NoDev | mount.NoExec})
+	if err != nil {
+		return nil, err
+	}
+	const staging = "/run/initddi/extra"
+	if err := os.MkdirAll(staging, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make %s: %w", staging, err)
+	}
+	if err := m.Attach(staging); err != nil {
+		return nil, err
+	}
+	if err := copyTree(from, staging); err != nil {
+		return nil, errors.Join(err, mount.Unmount(staging))
+	}
+	return m, nil
+}
+
+// placeExtra puts the copy where systemd looks for it: at /.extra if the image has that directory, else the credentials alone
+// into the directory that the environment names to it.
+func placeExtra(extra *mount.Mount, n Next) ([]string, error) {
+	if n.HasExtra {
+		return n.Env, extra.Attach(NewRoot + "/.extra")
+	}
+	const encrypted = "/run/credentials/@encrypted"
+	found := false
+	for _, dir := range []string{"credentials", "global_credentials"} {
+		from := "/run/initddi/extra/" + dir
+		entries, err := os.ReadDir(from)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if !e.Type().IsRegular() {
+				continue
+			}
+			if err := os.MkdirAll(encrypted, 0o700); err != nil {
+				return nil, fmt.Errorf("cannot pass on the credentials: %w", err)
+			}
+			if err := copyFile(from+"/"+e.Name(), encrypted+"/"+strings.TrimSuffix(e.Name(), ".cred"), 0o400); err != nil {
+				return nil, err
+			}
+			found = true
+		}
+	}
+	if err := mount.Unmount("/run/initddi/extra"); err != nil {
+		return nil, err
+	}
+	if !found {
+		return n.Env, nil
+	}
+	return append(slices.Clone(n.Env), "ENCRYPTED_CREDENTIALS_DIRECTORY="+encrypted), nil
+}
+
+func copyTree(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return fmt.Errorf("cannot copy %s: %w", path, err)
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil || rel == "." {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return fmt.Errorf("cannot copy %s: %w", path, err)
+		}
+		target := filepath.Join(to, rel)
+		switch {
+		case d.IsDir():
+			if err := os.Mkdir(target, 0o755); err != nil {
+				return fmt.Errorf("cannot copy %s: %w", path, err)
+			}
+			return os.Chmod(target, info.Mode().Perm())
+		case d.Type().IsRegular():
+			return copyFile(path, target, info.Mode().Perm())
+		}
+		return nil
+	})
+}
+
+func copyFile(from, to string, mode fs.FileMode) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return fmt.Errorf("cannot copy %s: %w", from, err)
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return fmt.Errorf("cannot copy %s: %w", from, err)
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	if _, err := io.Copy(out, in); err != nil {
+		return fmt.Errorf("cannot copy %s: %w", from, err)
+	}
+	return nil
+}

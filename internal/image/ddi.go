@@ -1,0 +1,360 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+// Package image builds DDIs: a tree becomes a GPT image of a file system, its dm-verity hash tree and a signature.
+//
+// The layout is what systemd-repart makes for a root file system with Verity= and a signature: three partitions, data, hash and
+// signature, of the Discoverable Partitions Specification's types, with UUIDs out of the root hash. Every byte follows from the
+// input: same tree, same options, same key, same image.
+package image
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/guid"
+	"github.com/initddi/initddi/internal/signature"
+	"github.com/initddi/initddi/internal/verity"
+)
+
+// Errors of this package.
+var (
+	// ErrTool says that a program is not installed; the text names the Debian package.
+	ErrTool = errors.New("program not installed")
+	// ErrUnsupported says that an option has a value nothing can be done with.
+	ErrUnsupported = errors.New("not supported")
+)
+
+// align is where partitions start: a whole number of any sector size and of the flash blocks that matter.
+const align = 1 << 20
+
+// Options say how the image is made. The zero value of a field is its default.
+type Options struct {
+	Source     string // a directory or a tar archive of the tree
+	Output     string
+	FileSystem string   // erofs (default), squashfs, ext4
+	Arch       gpt.Arch // the architecture of the partition types
+	SectorSize int64    // of the partition table: 512 (default) or 4096
+	Compress   string   // mkfs.erofs -z argument; default lz4hc
+	Time       int64    // seconds since 1970 of every file and of the file system
+	// Signer makes the DER PKCS#7 signature over the root hash; nil makes an image whose signature can be joined later.
+	Signer Signer
+	// Certificate is the signer's, DER; its fingerprint goes into the signature partition.
+	Certificate []byte
+	// Progress is told what is being done; done and total are bytes, total 0 where it is not known.
+	Progress func(what string, done, total int64)
+}
+
+// Signer signs the content (the root hash in hexadecimal) and returns a detached PKCS#7 message in DER.
+type Signer func(ctx context.Context, content []byte) ([]byte, error)
+
+// Result describes the image.
+type Result struct {
+	RootHash string `json:"roothash"`
+	Size     int64  `json:"size"`
+	Data     int64  `json:"data_size"`
+	Hash     int64  `json:"hash_size"`
+	Signed   bool   `json:"signed"`
+}
+
+// Build makes the image. The output appears under its name only when it is complete.
+func Build(ctx context.Context, o Options) (*Result, error) {
+	if o.Progress == nil {
+		o.Progress = func(string, int64, int64) {}
+	}
+	if o.FileSystem == "" {
+		o.FileSystem = "erofs"
+	}
+	if o.SectorSize == 0 {
+		o.SectorSize = 512
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(o.Output), ".ddi-")
+	if err != nil {
+		return nil, fmt.Errorf("cannot build %s: %w", o.Output, err)
+	}
+	defer os.RemoveAll(tmp)
+	tree, err := unpack(ctx, o, tmp)
+	if err != nil {
+		return nil, err
+	}
+	data := filepath.Join(tmp, "data")
+	if err := makeFileSystem(ctx, o, tree, data); err != nil {
+		return nil, err
+	}
+	part := filepath.Join(tmp, "image")
+	res, err := assemble(ctx, o, data, part)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Rename(part, o.Output); err != nil {
+		return nil, fmt.Errorf("cannot build %s: %w", o.Output, err)
+	}
+	return res, nil
+}
+
+// unpack returns the directory of the tree, unpacking an archive into tmp first.
+func unpack(ctx context.Context, o Options, tmp string) (string, error) {
+	info, err := os.Stat(o.Source)
+	if err != nil {
+		return "", fmt.Errorf("cannot read the tree: %w", err)
+	}
+	if info.IsDir() {
+		return o.Source, nil
+	}
+	o.Progress("unpacking "+o.Source, 0, 0)
+	dir := filepath.Join(tmp, "tree")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", fmt.Errorf("cannot unpack %s: %w", o.Source, err)
+	}
+	return dir, tool(ctx, "tar", "tar", "-x", "-p", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--exclude=./dev/*", "-C", dir, "-f", o.Source)
+}
+
+// makeFileSystem makes a reproducible read-only file system of the tree.
+func makeFileSystem(ctx context.Context, o Options, tree, out string) error {
+	o.Progress("making "+o.FileSystem, 0, 0)
+	// A UUID has to be given, or the tools take a random one; nothing ever looks it up.
+	uuid := derivedUUID("file-system", []byte(filepath.Base(o.Output)))
+	stamp := strconv.FormatInt(o.Time, 10)
+	var err error
+	switch o.FileSystem {
+	case "erofs":
+		compress := o.Compress
+		if compress == "" {
+			compress = "lz4hc"
+		}
+		args := []string{"mkfs.erofs", "--quiet", "-T" + stamp, "-U" + uuid.String()}
+		if compress != "none" {
+			args = append(args, "-z"+compress)
+		}
+		err = tool(ctx, "erofs-utils", append(args, out, tree)...)
+	case "squashfs":
+		err = tool(ctx, "squashfs-tools", "mksquashfs", tree, out, "-quiet", "-no-progress", "-noappend", "-comp", "zstd", "-all-time", stamp, "-mkfs-time", stamp)
+	case "ext4":
+		err = makeExt4(ctx, tree, out, uuid, o.Time)
+	default:
+		err = fmt.Errorf("cannot make file system %q: only erofs, squashfs and ext4: %w", o.FileSystem, ErrUnsupported)
+	}
+	if err != nil {
+		return err
+	}
+	return pad(out, 4096)
+}
+
+func makeExt4(ctx context.Context, tree, out string, uuid guid.GUID, stamp int64) error {
+	var size int64
+	err := filepath.WalkDir(tree, func(_ string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		size += (info.Size()+4095)&^4095 + 4096
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("cannot measure the tree: %w", err)
+	}
+	size = (size + size/8 + 16<<20) &^ (1<<20 - 1)
+	f, err := os.Create(out)
+	if err != nil {
+		return fmt.Errorf("cannot make ext4: %w", err)
+	}
+	if err := errors.Join(f.Truncate(size), f.Close()); err != nil {
+		return fmt.Errorf("cannot make ext4: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, "mke2fs", "-q", "-t", "ext4", "-b", "4096", "-O", "^has_journal,^metadata_csum_seed", "-m", "0", "-U", uuid.String(), "-E", "hash_seed="+uuid.String(), "-d", tree, out)
+	cmd.Env = append(os.Environ(), "E2FSPROGS_FAKE_TIME="+strconv.FormatInt(max(stamp, 1), 10))
+	return runTool("e2fsprogs", cmd)
+}
+
+// assemble puts file system, hash tree and signature into one GPT image.
+func assemble(ctx context.Context, o Options, data, out string) (*Result, error) {
+	in, err := os.Open(data)
+	if err != nil {
+		return nil, fmt.Errorf("cannot build %s: %w", o.Output, err)
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("cannot build %s: %w", o.Output, err)
+	}
+	sum, err := digest(in)
+	if err != nil {
+		return nil, err
+	}
+	sb := &verity.Superblock{
+		UUID: derivedUUID("verity", sum), HashType: 1, Algorithm: "sha256",
+		DataBlockSize: 4096, HashBlockSize: 4096, DataBlocks: uint64(info.Size() / 4096),
+		Salt: derived("salt", sum),
+	}
+	l := newLayout(o.SectorSize)
+	dataAt := l.add(info.Size())
+	hashAt := l.add(sb.HashTreeSize())
+	f, err := os.Create(out)
+	if err != nil {
+		return nil, fmt.Errorf("cannot build %s: %w", o.Output, err)
+	}
+	defer f.Close()
+	o.Progress("hashing", 0, info.Size())
+	rootHash, err := verity.Build(in, io.NewOffsetWriter(f, hashAt), sb, func(done, total int64) { o.Progress("hashing", done, total) })
+	if err != nil {
+		return nil, err
+	}
+	doc, err := document(ctx, o, rootHash)
+	if err != nil {
+		return nil, err
+	}
+	sigAt := l.add(max(int64(len(doc)), signatureRoom))
+	table, err := l.table(o, rootHash, dataAt, hashAt, sigAt)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Truncate(l.size()); err != nil {
+		return nil, fmt.Errorf("cannot build %s: %w", o.Output, err)
+	}
+	if _, err := in.Seek(0, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("cannot build %s: %w", o.Output, err)
+	}
+	if _, err := io.Copy(io.NewOffsetWriter(f, dataAt), in); err != nil {
+		return nil, fmt.Errorf("cannot build %s: %w", o.Output, err)
+	}
+	if _, err := f.WriteAt(doc, sigAt); err != nil {
+		return nil, fmt.Errorf("cannot build %s: %w", o.Output, err)
+	}
+	if err := gpt.Write(f, l.size(), table); err != nil {
+		return nil, err
+	}
+	return &Result{
+		RootHash: hex.EncodeToString(rootHash), Size: l.size(), Data: info.Size(), Hash: sb.HashTreeSize(), Signed: o.Signer != nil,
+	}, f.Close()
+}
+
+// signatureRoom is the size of the signature partition, as systemd-repart makes it. An unsigned image has an empty one for
+// the signature to be joined into.
+const signatureRoom = 16 << 10
+
+// document returns the content of the signature partition, nil for an unsigned image.
+func document(ctx context.Context, o Options, rootHash []byte) ([]byte, error) {
+	if o.Signer == nil {
+		return nil, nil
+	}
+	sig, err := o.Signer(ctx, signature.Content(rootHash))
+	if err != nil {
+		return nil, err
+	}
+	d := signature.Document{RootHash: rootHash, Signature: sig}
+	if o.Certificate != nil {
+		fp := sha256.Sum256(o.Certificate)
+		d.CertificateFingerprint = fp[:]
+	}
+	return d.Encode()
+}
+
+// layout places partitions one behind the other.
+type layout struct {
+	sector int64
+	next   int64
+	ranges [][2]int64
+}
+
+func newLayout(sector int64) *layout { return &layout{sector: sector, next: align} }
+
+func (l *layout) add(size int64) int64 {
+	at := l.next
+	size = (size + 4095) &^ 4095
+	l.ranges = append(l.ranges, [2]int64{at, size})
+	l.next = (at + size + align - 1) / align * align
+	return at
+}
+
+// size is the image's: room for the backup table behind the last partition.
+func (l *layout) size() int64 { return l.next + align }
+
+func (l *layout) table(o Options, rootHash []byte, _ ...int64) (*gpt.Table, error) {
+	dataUUID, hashUUID, err := gpt.RootHashUUIDs(rootHash)
+	if err != nil {
+		return nil, err
+	}
+	t := &gpt.Table{SectorSize: o.SectorSize, DiskUUID: derivedUUID("disk", rootHash)}
+	for i, p := range []struct {
+		d    gpt.Designator
+		uuid guid.GUID
+	}{{gpt.Root, dataUUID}, {gpt.RootVerity, hashUUID}, {gpt.RootVeritySig, derivedUUID("signature", rootHash)}} {
+		typ, ok := gpt.TypeOf(p.d, o.Arch)
+		if !ok {
+			return nil, fmt.Errorf("cannot build for architecture %q: %w", o.Arch, ErrUnsupported)
+		}
+		t.Partitions = append(t.Partitions, gpt.Partition{
+			Number: i + 1, Type: typ, UUID: p.uuid, Name: string(p.d), Attributes: gpt.AttrReadOnly,
+			FirstLBA: uint64(l.ranges[i][0] / l.sector), LastLBA: uint64((l.ranges[i][0]+l.ranges[i][1])/l.sector) - 1,
+		})
+	}
+	return t, nil
+}
+
+// derived makes 32 bytes that follow from the input, where others would take random ones.
+func derived(purpose string, input []byte) []byte {
+	h := sha256.New()
+	h.Write([]byte("initddi " + purpose + "\x00"))
+	h.Write(input)
+	return h.Sum(nil)
+}
+
+// derivedUUID makes a version 8 UUID (RFC 9562, section 5.8) that follows from the input.
+func derivedUUID(purpose string, input []byte) guid.GUID {
+	g := guid.GUID(derived(purpose, input)[:16])
+	g[6] = g[6]&0x0f | 0x80
+	g[8] = g[8]&0x3f | 0x80
+	return g
+}
+
+func digest(r io.ReadSeeker) ([]byte, error) {
+	h := sha256.New()
+	if _, err := io.Copy(h, r); err != nil {
+		return nil, fmt.Errorf("cannot read the file system: %w", err)
+	}
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return nil, fmt.Errorf("cannot read the file system: %w", err)
+	}
+	return h.Sum(nil), nil
+}
+
+// pad makes a file's size a multiple of n.
+func pad(name string, n int64) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return fmt.Errorf("cannot pad the file system: %w", err)
+	}
+	if err := os.Truncate(name, (info.Size()+n-1)/n*n); err != nil {
+		return fmt.Errorf("cannot pad the file system: %w", err)
+	}
+	return nil
+}
+
+// tool runs a program out of the named Debian package.
+func tool(ctx context.Context, pkg string, args ...string) error {
+	return runTool(pkg, exec.CommandContext(ctx, args[0], args[1:]...))
+}
+
+func runTool(pkg string, cmd *exec.Cmd) error {
+	out, err := cmd.CombinedOutput()
+	if errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("cannot run %s: %w: it is in the Debian package %s", cmd.Args[0], ErrTool, pkg)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot run %s: %s: %w", strings.Join(cmd.Args, " "), strings.TrimSpace(string(out)), err)
+	}
+	return nil
+}

@@ -1,0 +1,68 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package initramfs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+)
+
+// Compression is how an archive is compressed.
+type Compression string
+
+// The compressions. The empty string stands for Zstd.
+const (
+	Zstd Compression = "zstd"
+	XZ   Compression = "xz"
+	None Compression = "none"
+)
+
+func (c Compression) valid() bool {
+	switch c {
+	case "", Zstd, XZ, None:
+		return true
+	}
+	return false
+}
+
+// String returns the name.
+func (c Compression) String() string {
+	if c == "" {
+		return string(Zstd)
+	}
+	return string(c)
+}
+
+// compress compresses an archive with the tools that the kernel's decompressors were tested with. Both run in one thread, as
+// the number of threads changes the result.
+func compress(ctx context.Context, c Compression, data []byte) ([]byte, error) {
+	switch c {
+	case None:
+		return data, nil
+	case XZ:
+		// The kernel knows of no check but CRC32, and allocates the whole dictionary: 8 MiB instead of the 64 of -9.
+		return pipe(ctx, data, "xz-utils", "xz", "--format=xz", "--check=crc32", "--lzma2=preset=9e,dict=8MiB", "--threads=1", "--stdout", "--quiet")
+	}
+	// Level 19 has a window of 8 MiB; the kernel accepts 128 MiB and allocates what the archive says.
+	return pipe(ctx, data, "zstd", "zstd", "-19", "--single-thread", "--no-progress", "--quiet", "--stdout")
+}
+
+// pipe sends data through a tool of a Debian package.
+func pipe(ctx context.Context, data []byte, pkg, tool string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, tool, args...)
+	cmd.Stdin = bytes.NewReader(data)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if errors.Is(err, exec.ErrNotFound) {
+		return nil, fmt.Errorf("cannot compress the archive: needs %s (Debian package %s): %w", tool, pkg, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot compress the archive with %s: %w: %s", tool, err, bytes.TrimSpace(stderr.Bytes()))
+	}
+	return out, nil
+}

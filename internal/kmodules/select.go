@@ -1,0 +1,438 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package kmodules
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/initddi/initddi/internal/modtable"
+)
+
+// Sentinels of Select.
+var (
+	// ErrUnknown says that there is no class or feature of that name.
+	ErrUnknown = errors.New("unknown")
+	// ErrEmptyClass says that a kernel has no driver for a class, neither as a module nor built in. The error is a
+	// [*MissingError].
+	ErrEmptyClass = errors.New("the kernel has no driver of this class")
+	// ErrNoFeature says that a kernel lacks what a feature needs. The error is a [*MissingError].
+	ErrNoFeature = errors.New("the kernel does not have this feature")
+)
+
+// MissingError says what a kernel does not have.
+type MissingError struct {
+	Kind    error    // ErrEmptyClass or ErrNoFeature
+	Name    string   // of the class or feature
+	Release string   // of the kernel
+	Wanted  []string // the modules that were looked for and are not there
+}
+
+func (e *MissingError) Error() string {
+	what := "class"
+	if e.Kind == ErrNoFeature {
+		what = "feature"
+	}
+	return fmt.Sprintf("cannot find modules for %s %s in kernel %s: %v (looked for %s)",
+		what, e.Name, e.Release, e.Kind, strings.Join(e.Wanted, ", "))
+}
+
+// Unwrap returns Kind.
+func (e *MissingError) Unwrap() error { return e.Kind }
+
+// Options say what to select. Names are those of [Classes] and [Features].
+type Options struct {
+	Classes          []string
+	OptionalClasses  []string // taken if the kernel has them
+	Features         []string
+	OptionalFeatures []string // taken if the kernel has them
+	// Modules are more modules to carry; they must exist or be built in. They are loaded where a device asks for them.
+	Modules []string
+	// Modaliases, if not empty, are the devices of the only machine that stage 1 is for, its processor included (see
+	// [HostModaliases]): modules of classes that none of them asks for are left out.
+	Modaliases []string
+}
+
+// File is a module of a selection.
+type File struct {
+	Name   string   // as in /proc/modules
+	Path   string   // in the archive: lib/modules/RELEASE/NAME.ko
+	Source string   // in the kernel's tree
+	For    []string // the classes and features that need it, sorted; "modules" stands for Options.Modules
+	Data   []byte   // uncompressed: the archive is compressed as a whole, which is smaller and faster
+}
+
+// Selection is the modules of a stage 1.
+type Selection struct {
+	Table *modtable.Table
+	Files []File // sorted by name
+	// Absent are modules of the chosen classes that this kernel does not have.
+	Absent []string
+	// Unresolved are softdeps "MODULE: ALIAS" of which it is not known what they mean, and which are ignored.
+	Unresolved []string
+}
+
+// Select picks modules from t.
+//
+// The error wraps [ErrUnknown] for names that are none, [ErrEmptyClass] or [ErrNoFeature] if the kernel lacks something that
+// is not optional.
+func Select(t *Tree, o Options) (*Selection, error) {
+	s := &selector{
+		tree: t, options: o, spec: modtable.Spec{Release: t.release},
+		why: make(map[string]map[string]bool), absent: make(map[string]bool), algorithms: make(map[string]modtable.Algorithm),
+	}
+	if err := s.pickClasses(); err != nil {
+		return nil, err
+	}
+	if err := s.pickFeatures(); err != nil {
+		return nil, err
+	}
+	for _, name := range o.Modules {
+		name = canonical(name)
+		found, err := s.want(name, "modules")
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			return nil, fmt.Errorf("cannot find module %s in kernel %s: neither a file nor built in", name, t.release)
+		}
+	}
+	return s.finish()
+}
+
+// selector is the state of Select.
+type selector struct {
+	tree       *Tree
+	options    Options
+	spec       modtable.Spec
+	why        map[string]map[string]bool // module -> classes and features that need it
+	absent     map[string]bool
+	algorithms map[string]modtable.Algorithm
+	unresolved []string
+}
+
+func (s *selector) pickClasses() error {
+	all := Classes()
+	for _, name := range slices.Concat(s.options.Classes, s.options.OptionalClasses) {
+		i := slices.IndexFunc(all, func(c Class) bool { return c.Name == name })
+		if i < 0 {
+			return fmt.Errorf("%w class %q (there are %s)", ErrUnknown, name, strings.Join(ClassNames(), ", "))
+		}
+		if slices.ContainsFunc(s.spec.Classes, func(c modtable.Class) bool { return c.Name == name }) {
+			continue
+		}
+		c := all[i]
+		if !slices.ContainsFunc(c.Drivers, s.exists) {
+			if !slices.Contains(s.options.Classes, name) {
+				continue
+			}
+			return &MissingError{Kind: ErrEmptyClass, Name: name, Release: s.tree.release, Wanted: c.Drivers}
+		}
+		found, err := s.pickClass(c)
+		if err != nil {
+			return err
+		}
+		if !found {
+			continue
+		}
+		s.spec.Classes = append(s.spec.Classes, modtable.Class{Name: name, Description: c.Description})
+	}
+	return nil
+}
+
+// pickClass adds the modules of a class. It adds none, and returns false, if the only machine that stage 1 is for has no
+// device that asks for a driver of it: a USB controller without a disk is no reason to carry its drivers.
+func (s *selector) pickClass(c Class) (bool, error) {
+	driven := false
+	for _, module := range c.Drivers {
+		ok, err := s.asked(module)
+		if err != nil {
+			return false, err
+		}
+		driven = driven || ok && s.exists(module)
+	}
+	if !driven {
+		return false, nil
+	}
+	for _, module := range slices.Concat(c.Drivers, c.With) {
+		ok, err := s.asked(module)
+		if err != nil {
+			return false, err
+		}
+		if !ok {
+			continue
+		}
+		if _, err := s.want(module, c.Name); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+func (s *selector) pickFeatures() error {
+	all := Features()
+	for _, name := range slices.Concat(s.options.Features, s.options.OptionalFeatures) {
+		i := slices.IndexFunc(all, func(f Feature) bool { return f.Name == name })
+		if i < 0 {
+			return fmt.Errorf("%w feature %q (there are %s)", ErrUnknown, name, strings.Join(FeatureNames(), ", "))
+		}
+		if slices.ContainsFunc(s.spec.Features, func(f modtable.Feature) bool { return f.Name == name }) {
+			continue
+		}
+		var missing []string
+		for _, word := range all[i].Modules {
+			if !s.exists(word) {
+				missing = append(missing, word)
+			}
+		}
+		if len(missing) > 0 {
+			if !slices.Contains(s.options.Features, name) {
+				continue
+			}
+			return &MissingError{Kind: ErrNoFeature, Name: name, Release: s.tree.release, Wanted: missing}
+		}
+		feature := modtable.Feature{Name: name}
+		for _, word := range all[i].Modules {
+			if a, ok := s.algorithm(word); ok {
+				if len(a.Modules) == 0 {
+					continue
+				}
+				if err := s.useAlgorithm(a, name); err != nil {
+					return err
+				}
+			} else if _, err := s.want(word, name); err != nil {
+				return err
+			}
+			if !s.tree.Builtin(word) {
+				feature.Modules = append(feature.Modules, word)
+			}
+		}
+		s.spec.Features = append(s.spec.Features, feature)
+	}
+	return nil
+}
+
+// exists reports whether the kernel has a module or an algorithm, in whatever form.
+func (s *selector) exists(name string) bool {
+	if a, ok := s.algorithm(name); ok {
+		return a.Builtin || len(a.Modules) > 0
+	}
+	return s.tree.Builtin(name) || s.tree.Has(name)
+}
+
+// asked reports whether a device of the one machine that stage 1 is for, if there is only one, asks for a module.
+func (s *selector) asked(name string) (bool, error) {
+	if len(s.options.Modaliases) == 0 || s.tree.Builtin(name) || !s.tree.Has(name) {
+		return true, nil
+	}
+	m, err := s.tree.module(name)
+	if err != nil {
+		return false, err
+	}
+	for _, pattern := range m.aliases {
+		if isModalias(pattern) && slices.ContainsFunc(s.options.Modaliases, func(alias string) bool {
+			return modtable.MatchAlias(pattern, alias)
+		}) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// want adds a module and all that it needs, and reports whether the kernel has it.
+func (s *selector) want(name, reason string) (bool, error) {
+	if s.tree.Builtin(name) {
+		s.spec.Builtin = append(s.spec.Builtin, name)
+		return true, nil
+	}
+	if !s.tree.Has(name) {
+		s.absent[name] = true
+		return false, nil
+	}
+	return true, s.add(name, reason)
+}
+
+// add adds a module that is in the tree, and all that it needs.
+func (s *selector) add(name, reason string) error {
+	if s.why[name][reason] {
+		return nil
+	}
+	if s.why[name] == nil {
+		s.why[name] = make(map[string]bool)
+	}
+	s.why[name][reason] = true
+	deps, err := s.tree.depends(name)
+	if err != nil {
+		return err
+	}
+	soft, algorithms, err := s.softdeps(name)
+	if err != nil {
+		return err
+	}
+	for _, dep := range slices.Concat(deps, soft) {
+		if err := s.add(dep, reason); err != nil {
+			return err
+		}
+	}
+	for _, a := range algorithms {
+		if err := s.useAlgorithm(a, reason); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// useAlgorithm adds an algorithm with the modules that implement it.
+func (s *selector) useAlgorithm(a modtable.Algorithm, reason string) error {
+	s.algorithms[a.Name] = a
+	for _, name := range a.Modules {
+		if err := s.add(name, reason); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// softdeps returns the modules and the algorithms that a module would like to have loaded before it and that are not
+// built in.
+func (s *selector) softdeps(name string) (modules []string, algorithms []modtable.Algorithm, err error) {
+	m, err := s.tree.module(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, word := range m.pre {
+		switch a, ok := s.algorithm(word); {
+		case ok:
+			if len(a.Modules) > 0 {
+				algorithms = append(algorithms, a)
+			}
+		case s.tree.Builtin(word):
+		case s.tree.Has(word):
+			modules = append(modules, canonical(word))
+		default:
+			// Debian 12's crc_t10dif wants crct10dif, which is an alias; without it, it uses its own code.
+			s.unresolved = append(s.unresolved, name+": "+word)
+		}
+	}
+	return modules, algorithms, nil
+}
+
+// algorithm returns what this kernel has of the algorithm that a word means. It has no Modules if nothing needs loading.
+func (s *selector) algorithm(word string) (modtable.Algorithm, bool) {
+	a, ok := findAlgorithm(word)
+	if !ok || !strings.HasPrefix(word, modtable.CryptoPrefix) && s.tree.Has(word) {
+		return modtable.Algorithm{}, false
+	}
+	out := modtable.Algorithm{Name: a.name}
+	out.Builtin = s.tree.implements(a.name) || slices.ContainsFunc(a.portable, s.tree.Builtin)
+	if !out.Builtin || a.accelerate {
+		for _, name := range a.fast {
+			if s.tree.Builtin(name) {
+				// As good as it gets, on the processors that have it.
+				out.Builtin = true
+				break
+			}
+			if ok, err := s.asked(name); s.tree.Has(name) && (ok || err != nil) {
+				out.Modules = append(out.Modules, name)
+			}
+		}
+	}
+	// Of the only machine's processor it is known whether it has the fast one.
+	if !out.Builtin && (len(s.options.Modaliases) == 0 || len(out.Modules) == 0) {
+		if i := slices.IndexFunc(a.portable, s.tree.Has); i >= 0 {
+			out.Modules = append(out.Modules, a.portable[i])
+		}
+	}
+	return out, true
+}
+
+// finish turns what was gathered into a selection.
+func (s *selector) finish() (*Selection, error) {
+	out := &Selection{Absent: slices.Sorted(maps.Keys(s.absent)), Unresolved: slices.Clone(s.unresolved)}
+	slices.Sort(out.Unresolved)
+	out.Unresolved = slices.Compact(out.Unresolved)
+	for _, name := range slices.Sorted(maps.Keys(s.algorithms)) {
+		s.spec.Algorithms = append(s.spec.Algorithms, s.algorithms[name])
+	}
+	names := slices.Sorted(maps.Keys(s.why))
+	needs := make(map[string][]string) // the graph so far
+	for _, name := range names {
+		m, err := s.tree.module(name)
+		if err != nil {
+			return nil, err
+		}
+		deps, err := s.tree.depends(name)
+		if err != nil {
+			return nil, err
+		}
+		needs[name] = deps
+		file := name + ".ko"
+		s.spec.Modules = append(s.spec.Modules, modtable.Module{Name: name, File: file, Deps: deps})
+		for _, alias := range m.aliases {
+			if isModalias(alias) {
+				s.spec.Aliases = append(s.spec.Aliases, modtable.Alias{Pattern: alias, Module: name})
+			}
+		}
+		out.Files = append(out.Files, File{
+			Name: name, Path: path.Join("lib/modules", s.tree.release, file), Source: s.tree.files[name],
+			For: slices.Sorted(maps.Keys(s.why[name])), Data: m.data,
+		})
+	}
+	for i := range s.spec.Modules {
+		if err := s.addSoft(&s.spec.Modules[i], needs); err != nil {
+			return nil, err
+		}
+	}
+	table, err := modtable.New(s.spec)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make the module table of kernel %s: %w", s.tree.release, err)
+	}
+	out.Table = table
+	return out, nil
+}
+
+// addSoft adds a module's softdeps to the table. One that needs the module itself is left out: modprobe breaks such cycles at
+// run time, modtable refuses them.
+func (s *selector) addSoft(m *modtable.Module, needs map[string][]string) error {
+	modules, algorithms, err := s.softdeps(m.Name)
+	if err != nil {
+		return err
+	}
+	slices.Sort(modules)
+	for _, name := range slices.Compact(modules) {
+		if !slices.Contains(m.Deps, name) && !reaches(needs, name, m.Name) {
+			m.Soft = append(m.Soft, name)
+			needs[m.Name] = append(slices.Clone(needs[m.Name]), name)
+		}
+	}
+	for _, a := range algorithms {
+		word := modtable.CryptoPrefix + a.Name
+		if !slices.Contains(m.Soft, word) && !slices.ContainsFunc(a.Modules, func(p string) bool { return reaches(needs, p, m.Name) }) {
+			m.Soft = append(m.Soft, word)
+			needs[m.Name] = append(slices.Clone(needs[m.Name]), a.Modules...)
+		}
+	}
+	return nil
+}
+
+// reaches reports whether a module is another one, or needs it.
+func reaches(needs map[string][]string, from, to string) bool {
+	seen := make(map[string]bool)
+	var walk func(string) bool
+	walk = func(name string) bool {
+		if name == to {
+			return true
+		}
+		if seen[name] {
+			return false
+		}
+		seen[name] = true
+		return slices.ContainsFunc(needs[name], walk)
+	}
+	return walk(from)
+}

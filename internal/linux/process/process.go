@@ -1,0 +1,98 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+// Package process holds what PID 1 does to itself and to the machine: clocks, console, exec, reboot.
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Uptime returns CLOCK_BOOTTIME, the time since the kernel started.
+func Uptime() time.Duration {
+	var ts unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
+		return 0
+	}
+	return time.Duration(ts.Nano())
+}
+
+// Exec replaces this process. It returns only if that failed.
+func Exec(path string, argv, env []string) error {
+	return fmt.Errorf("cannot execute %s: %w", path, unix.Exec(path, argv, env))
+}
+
+// UseConsole makes the terminal at path this process's standard input, output and error.
+func UseConsole(path string) error {
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("cannot open the console %s: %w", path, err)
+	}
+	for std := range 3 {
+		if fd == std {
+			continue
+		}
+		// Dup3 clears close-on-exec on the copy, which is what the next program wants of these three.
+		if err := unix.Dup3(fd, std, 0); err != nil {
+			unix.Close(fd)
+			return fmt.Errorf("cannot use the console %s: %w", path, err)
+		}
+	}
+	if fd > 2 {
+		unix.Close(fd)
+	}
+	return nil
+}
+
+// RunOnConsole runs a program in a session of its own whose controlling terminal is the one at path, and waits for its end.
+// Children of other processes that ended meanwhile are reaped too, as PID 1 must.
+func RunOnConsole(path string, argv, env []string) error {
+	tty, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		return fmt.Errorf("cannot open the console %s: %w", path, err)
+	}
+	defer tty.Close()
+	cmd := &exec.Cmd{
+		Path: argv[0], Args: argv, Env: env, Dir: "/",
+		Stdin: tty, Stdout: tty, Stderr: tty,
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0},
+	}
+	if err := cmd.Run(); err != nil {
+		var status *exec.ExitError
+		if errors.As(err, &status) {
+			return nil // what the user's shell ended with is the user's business
+		}
+		return fmt.Errorf("cannot run %s on %s: %w", argv[0], path, err)
+	}
+	return nil
+}
+
+// Action is what becomes of the machine.
+type Action int
+
+// What [Reboot] can do.
+const (
+	Restart Action = iota
+	PowerOff
+	Halt
+)
+
+// Reboot syncs and does a. It returns only if the kernel refused.
+func Reboot(a Action) error {
+	unix.Sync()
+	cmd := unix.LINUX_REBOOT_CMD_RESTART
+	switch a {
+	case PowerOff:
+		cmd = unix.LINUX_REBOOT_CMD_POWER_OFF
+	case Halt:
+		cmd = unix.LINUX_REBOOT_CMD_HALT
+	}
+	return fmt.Errorf("cannot reboot: %w", unix.Reboot(cmd))
+}

@@ -1,0 +1,261 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package plan
+
+import (
+	"encoding/hex"
+	"math"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/initddi/initddi/internal/guid"
+)
+
+// Values of the keys that take a word.
+type (
+	// Source is a place images come from.
+	Source string
+	// Attach is how the image's bytes are reached.
+	Attach string
+	// Corruption is what dm-verity does when a block is not what was signed.
+	Corruption string
+	// Level is what reaches the console; the kernel's log gets all.
+	Level string
+	// Fail is what becomes of the machine after the last candidate was refused.
+	Fail string
+	// Stage is a point at which ddi.break= stops.
+	Stage string
+	// Kind is what a boot image is.
+	Kind string
+)
+
+// The words themselves.
+const (
+	SourceESP Source = "esp"
+
+	AttachDirect Attach = "direct"
+	AttachCopy   Attach = "copy"
+
+	CorruptionRestart Corruption = "restart"
+	CorruptionEIO     Corruption = "eio"
+	CorruptionPanic   Corruption = "panic"
+
+	LevelErr   Level = "err"
+	LevelInfo  Level = "info"
+	LevelDebug Level = "debug"
+
+	FailReboot   Fail = "reboot"
+	FailPowerOff Fail = "poweroff"
+	FailHalt     Fail = "halt"
+	FailShell    Fail = "shell"
+
+	StageStorage Stage = "storage"
+	StageVerify  Stage = "verify"
+	StageMount   Stage = "mount"
+	StageMerge   Stage = "merge"
+	StageHandoff Stage = "handoff"
+
+	KindOS     Kind = "os"
+	KindInitrd Kind = "initrd"
+)
+
+// DMOption returns dm-verity's optional argument for c, empty for its default.
+func (c Corruption) DMOption() string {
+	switch c {
+	case CorruptionRestart:
+		return "restart_on_corruption"
+	case CorruptionPanic:
+		return "panic_on_corruption"
+	}
+	return ""
+}
+
+// isBakedOnly reports whether the key says what is acceptable, which the command line may not.
+func isBakedOnly(name string) bool {
+	switch name {
+	case "pin", "id", "image-id", "kind", "min-version", "deny-cert", "deny-roothash", "rollback", "allow-key":
+		return true
+	}
+	return false
+}
+
+// setBaked takes a line of stage1.conf: the keys that only it may have, and defaults for the command line's. isList says
+// that the key may stand there several times.
+func (p *Plan) setBaked(name, value string, in Input) (isList bool, err error) {
+	switch name {
+	case "pin":
+		hash, err := rootHash(value)
+		p.Pins = append(p.Pins, hash)
+		return true, err
+	case "deny-roothash":
+		hash, err := rootHash(value)
+		p.DenyRootHash = append(p.DenyRootHash, hash)
+		return true, err
+	case "deny-cert":
+		b, err := hex.DecodeString(value)
+		if err != nil || len(b) != 32 {
+			return true, bad("the SHA-256 of a certificate's DER form, 64 hexadecimal digits")
+		}
+		p.DenyCerts = append(p.DenyCerts, [32]byte(b))
+		return true, nil
+	case "id":
+		return false, nonEmpty(&p.Identity.ID, value)
+	case "image-id":
+		return false, nonEmpty(&p.Identity.ImageID, value)
+	case "min-version":
+		return false, nonEmpty(&p.Identity.MinVersion, value)
+	case "kind":
+		return false, word(&p.Identity.Kind, value, KindOS, KindInitrd)
+	}
+	if isBakedOnly(name) {
+		return false, ErrNotHere
+	}
+	return false, p.set(name, value, in)
+}
+
+// set takes one of the keys that the command line and stage1.conf share, without "ddi.".
+func (p *Plan) set(name, value string, in Input) error {
+	var err error
+	switch name {
+	case "roothash":
+		p.RootHash, err = rootHash(value)
+	case "usrhash":
+		p.UsrHash, err = rootHash(value)
+	case "image":
+		return p.setImage(value)
+	case "source":
+		return words(&p.Sources, value, SourceESP)
+	case "device":
+		return p.setDevice(value)
+	case "attach":
+		return word(&p.Attach, value, AttachDirect, AttachCopy)
+	case "corruption":
+		return word(&p.Corruption, value, CorruptionRestart, CorruptionEIO, CorruptionPanic)
+	case "init":
+		if !path.IsAbs(value) || path.Clean(value) != value {
+			return bad("an absolute path")
+		}
+		p.Init = value
+	case "timeout":
+		p.Timeout, err = timeSpan(value)
+	case "log":
+		return word(&p.Log, value, LevelInfo, LevelDebug, LevelErr)
+	case "fail":
+		return word(&p.Fail, value, FailReboot, FailPowerOff, FailHalt, FailShell)
+	case "break":
+		return words(&p.Break, value, StageStorage, StageVerify, StageMount, StageMerge, StageHandoff)
+	case "overlay", "merge", "measure":
+		// The default of each is what happens; asking for more is an error, not a silent nothing.
+		if value != "no" {
+			return &KeyError{Allowed: "only no", Err: ErrNotHere}
+		}
+	case "url", "ip", "policy", "sysext-policy":
+		return ErrNotHere
+	default:
+		return ErrUnknownKey
+	}
+	return err
+}
+
+func (p *Plan) setImage(value string) error {
+	if value == "" || strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) || slices.Contains(strings.Split(value, "/"), "..") {
+		return bad("a file name, a path from the partition's root, or a glob of either")
+	}
+	if _, err := path.Match(value, ""); err != nil {
+		return bad("a file name, a path from the partition's root, or a glob of either")
+	}
+	p.Image = value
+	return nil
+}
+
+func (p *Plan) setDevice(value string) error {
+	const allowed = "PARTUUID=, PARTLABEL=, LABEL= or /dev/NAME"
+	tag, rest, found := strings.Cut(value, "=")
+	var d Device
+	switch {
+	case found && strings.EqualFold(tag, "PARTUUID"):
+		id, err := guid.Parse(rest)
+		if err != nil || id.IsZero() {
+			return bad(allowed)
+		}
+		d.PartUUID = id
+	case found && strings.EqualFold(tag, "PARTLABEL") && rest != "":
+		d.PartLabel = rest
+	case found && strings.EqualFold(tag, "LABEL") && rest != "":
+		d.Label = rest
+	case strings.HasPrefix(value, "/dev/") && path.Clean(value) == value && value != "/dev":
+		d.Node = strings.TrimPrefix(value, "/dev/")
+	default:
+		return bad(allowed)
+	}
+	p.Device = d
+	return nil
+}
+
+// bad makes the error for a value outside the grammar that allowed describes; the caller adds key and place.
+func bad(allowed string) error { return &KeyError{Allowed: allowed, Err: ErrValue} }
+
+func nonEmpty(to *string, value string) error {
+	if value == "" {
+		return bad("a text")
+	}
+	*to = value
+	return nil
+}
+
+func word[T ~string](to *T, value string, allowed ...T) error {
+	if !slices.Contains(allowed, T(value)) {
+		return bad("one of " + joinText(allowed))
+	}
+	*to = T(value)
+	return nil
+}
+
+func words[T ~string](to *[]T, value string, allowed ...T) error {
+	var list []T
+	for _, w := range strings.Split(value, ",") {
+		if !slices.Contains(allowed, T(w)) || slices.Contains(list, T(w)) {
+			return bad("a list without repetition out of " + joinText(allowed))
+		}
+		list = append(list, T(w))
+	}
+	*to = list
+	return nil
+}
+
+// rootHash reads a root hash: at least SHA-256, written out whole, because half a hash pins nothing.
+func rootHash(value string) ([]byte, error) {
+	b, err := hex.DecodeString(value)
+	if err != nil || (len(b) != 32 && len(b) != 48 && len(b) != 64) {
+		return nil, bad("a whole root hash: 64, 96 or 128 hexadecimal digits")
+	}
+	return b, nil
+}
+
+// timeSpan reads seconds, or a number with one of systemd.time(7)'s units ms, s, min, or infinity.
+func timeSpan(value string) (time.Duration, error) {
+	const allowed = "seconds, or a number with ms, s or min, or infinity"
+	if value == "infinity" {
+		return math.MaxInt64, nil
+	}
+	unit := time.Second
+	digits := value
+	for _, u := range []struct {
+		suffix string
+		unit   time.Duration
+	}{{"min", time.Minute}, {"ms", time.Millisecond}, {"s", time.Second}} {
+		if rest, ok := strings.CutSuffix(value, u.suffix); ok {
+			digits, unit = rest, u.unit
+			break
+		}
+	}
+	n, err := strconv.ParseUint(digits, 10, 32)
+	if err != nil || n == 0 {
+		return 0, bad(allowed)
+	}
+	return time.Duration(n) * unit, nil
+}

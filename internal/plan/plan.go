@@ -1,0 +1,280 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+// Package plan turns what stage 1 was told into what must exist before the next init can run.
+//
+// Input is text from three places of different trust: what was baked into stage 1, whose bytes the firmware verified (the
+// trust store and /etc/initddi/stage1.conf), and the kernel command line, to which a boot loader or a hypervisor may have
+// added. The baked-in part says what is acceptable; the command line can choose among that and narrow it, never widen it.
+// [New] is pure: same input, same plan. The keys, their grammar and their defaults are in docs/CMDLINE.md and in keys.go.
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/initddi/initddi/internal/cmdline"
+	"github.com/initddi/initddi/internal/guid"
+	"github.com/initddi/initddi/internal/settings"
+	"github.com/initddi/initddi/internal/signature"
+)
+
+// Errors that New returns, always inside a [KeyError].
+var (
+	ErrUnknownKey = errors.New("unknown key")
+	ErrValue      = errors.New("value outside its grammar")
+	ErrRepeated   = errors.New("given more than once")
+	ErrNotHere    = errors.New("not something this stage 1 can do")
+	ErrBakedOnly  = errors.New("can only be built into stage 1")
+)
+
+// KeyError says which key is wrong, and where it stands.
+type KeyError struct {
+	Key, Value string
+	Where      string // "kernel command line", "/etc/initddi/stage1.conf line 3"
+	Allowed    string // the grammar in words, for the person at the console
+	Err        error
+}
+
+func (e *KeyError) Error() string {
+	s := fmt.Sprintf("cannot use %s=%s from the %s: %v", e.Key, e.Value, e.Where, e.Err)
+	if e.Allowed != "" {
+		s += ": it takes " + e.Allowed
+	}
+	return s
+}
+
+func (e *KeyError) Unwrap() error { return e.Err }
+
+// Device says which partition holds the boot image. The zero value is the one the firmware booted from.
+type Device struct {
+	PartUUID  guid.GUID // PARTUUID=
+	PartLabel string    // PARTLABEL=, the name in the partition table
+	Label     string    // LABEL=, the FAT volume label
+	Node      string    // /dev/NODE, without /dev/
+}
+
+// IsZero reports whether the choice is left to the firmware's variables.
+func (d Device) IsZero() bool { return d == Device{} }
+
+// String writes the choice as ddi.device= takes it.
+func (d Device) String() string {
+	switch {
+	case !d.PartUUID.IsZero():
+		return "PARTUUID=" + d.PartUUID.String()
+	case d.PartLabel != "":
+		return "PARTLABEL=" + d.PartLabel
+	case d.Label != "":
+		return "LABEL=" + d.Label
+	case d.Node != "":
+		return "/dev/" + d.Node
+	}
+	return "the partition the firmware booted from"
+}
+
+// Identity is what a verified image must say of itself. An empty field asks for nothing.
+type Identity struct {
+	Kind       Kind   // OS or initrd image
+	ID         string // os-release ID=
+	ImageID    string // os-release IMAGE_ID=
+	MinVersion string // lowest IMAGE_VERSION= (VERSION_ID= if there is none), UAPI.10 order
+}
+
+// Plan is everything stage 1 was told, checked, with defaults filled in.
+type Plan struct {
+	// What is acceptable: baked in.
+	Trust        []*signature.Certificate
+	Pins         [][]byte // root hashes that are acceptable without a signature
+	DenyCerts    [][32]byte
+	DenyRootHash [][]byte
+	Identity     Identity
+
+	// What is wanted: defaults, stage1.conf, command line.
+	RootHash   []byte // only an image with this root hash
+	UsrHash    []byte
+	Image      string // name, path or glob on the partition; empty is any
+	Sources    []Source
+	Device     Device
+	Attach     Attach
+	Corruption Corruption // empty is by kind of image
+	Init       string     // the next init's path; empty is by kind of image
+	InitOS     string     // init=, which an OS image's init is taken from where Init is empty
+	Timeout    time.Duration
+	Log        Level
+	Fail       Fail
+	Break      []Stage
+
+	// InitArgs go to the next init as they came.
+	InitArgs []string
+	// Warnings are sentences for the log about things that will surprise somebody later.
+	Warnings []string
+}
+
+// Input is what New works from.
+type Input struct {
+	CommandLine  string // /proc/cmdline
+	Config       []byte // /etc/initddi/stage1.conf, nil if there is none
+	Certificates []CertificateFile
+	HasShell     bool // a shell was built in
+}
+
+// CertificateFile is a file of the trust store.
+type CertificateFile struct {
+	Name string
+	PEM  []byte
+}
+
+// ConfigPath is where the baked-in settings lie in stage 1.
+const ConfigPath = "/etc/initddi/stage1.conf"
+
+// Where the two kinds of settings come from, as errors name it.
+const whereCommandLine = "kernel command line"
+
+// New makes the plan. The error joins everything that is wrong, not only the first; each part is a [KeyError] or says which
+// file cannot be read. With an error the returned plan is still usable for how to fail and how to log, never for booting.
+func New(in Input) (*Plan, error) {
+	p := &Plan{
+		Sources: []Source{SourceESP},
+		Timeout: 60 * time.Second,
+		Attach:  AttachDirect,
+		Log:     LevelInfo,
+		Fail:    FailReboot,
+	}
+	var errs []error
+	for _, c := range in.Certificates {
+		certs, err := signature.ParseCertificatesPEM(c.PEM)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("cannot use %s of the trust store: %w", c.Name, err))
+			continue
+		}
+		p.Trust = append(p.Trust, certs...)
+	}
+	errs = append(errs, p.addConfig(in)...)
+	errs = append(errs, p.addCommandLine(in)...)
+	if len(p.Break) > 0 && !in.HasShell {
+		errs = append(errs, &KeyError{Key: "ddi.break", Value: joinText(p.Break), Where: whereCommandLine, Err: fmt.Errorf("no shell was built into it: %w", ErrNotHere)})
+	}
+	if p.Fail == FailShell && !in.HasShell {
+		errs = append(errs, &KeyError{Key: "ddi.fail", Value: string(p.Fail), Where: whereCommandLine, Err: fmt.Errorf("no shell was built into it: %w", ErrNotHere)})
+		p.Fail = FailReboot
+	}
+	return p, errors.Join(errs...)
+}
+
+func (p *Plan) addConfig(in Input) []error {
+	list, err := settings.Parse(ConfigPath, in.Config)
+	if err != nil {
+		return []error{err}
+	}
+	var errs []error
+	seen := map[string]bool{}
+	for _, s := range list {
+		where := fmt.Sprintf("%s line %d", ConfigPath, s.Line)
+		isList, err := p.setBaked(s.Key, s.Value, in)
+		switch {
+		case err != nil:
+			errs = append(errs, withPlace(err, s.Key, s.Value, where))
+		case seen[s.Key] && !isList:
+			errs = append(errs, &KeyError{Key: s.Key, Value: s.Value, Where: where, Err: ErrRepeated})
+		}
+		seen[s.Key] = true
+	}
+	return errs
+}
+
+func (p *Plan) addCommandLine(in Input) []error {
+	params, initArgs, err := cmdline.Parse(in.CommandLine)
+	if err != nil {
+		return []error{fmt.Errorf("cannot read the %s: %w", whereCommandLine, err)}
+	}
+	p.InitArgs = initArgs
+	var errs []error
+	seen := map[string]bool{}
+	quiet := false
+	for _, param := range params {
+		key := strings.ReplaceAll(param.Key, "_", "-")
+		if !strings.HasPrefix(key, "ddi.") {
+			switch key {
+			case "init":
+				// As the kernel would have without an initramfs.
+				p.InitOS = param.Value
+			case "quiet":
+				quiet = quiet || !param.HasValue
+			}
+			p.warnForeign(key, param.Value)
+			continue
+		}
+		if seen[key] {
+			errs = append(errs, &KeyError{Key: key, Value: param.Value, Where: whereCommandLine, Err: ErrRepeated})
+			continue
+		}
+		seen[key] = true
+		name := strings.TrimPrefix(key, "ddi.")
+		if isBakedOnly(name) {
+			errs = append(errs, &KeyError{Key: key, Value: param.Value, Where: whereCommandLine, Err: ErrBakedOnly})
+			continue
+		}
+		if err := p.set(name, param.Value, in); err != nil {
+			errs = append(errs, withPlace(err, key, param.Value, whereCommandLine))
+		}
+	}
+	if quiet && !seen["ddi.log"] {
+		p.Log = LevelErr
+	}
+	return errs
+}
+
+// warnForeign says so where a key of the next init's is known to do harm to it: measured, an OS image that is booted with the
+// root hash of itself makes systemd wait 90 seconds for a partition that never comes.
+func (p *Plan) warnForeign(key, value string) {
+	if key == "roothash" || key == "usrhash" {
+		p.Warnings = append(p.Warnings, fmt.Sprintf("%s=%s is read by the next init, which will wait for a partition with that hash; to pin the boot image, say ddi.%s=", key, value, key))
+	}
+}
+
+func withPlace(err error, key, value, where string) error {
+	var ke *KeyError
+	if errors.As(err, &ke) {
+		ke.Key, ke.Value, ke.Where = key, value, where
+		return ke
+	}
+	return &KeyError{Key: key, Value: value, Where: where, Err: err}
+}
+
+func joinText[T ~string](list []T) string {
+	words := make([]string, len(list))
+	for i, w := range list {
+		words[i] = string(w)
+	}
+	return strings.Join(words, ",")
+}
+
+// StopsAt reports whether ddi.break= names the stage.
+func (p *Plan) StopsAt(s Stage) bool { return slices.Contains(p.Break, s) }
+
+// CorruptionFor returns what dm-verity does about a corrupt block of an image of kind k.
+func (p *Plan) CorruptionFor(k Kind) Corruption {
+	if p.Corruption != "" {
+		return p.Corruption
+	}
+	if k == KindOS {
+		return CorruptionRestart
+	}
+	return CorruptionEIO
+}
+
+// InitsFor returns the paths to try as next init of an image of kind k, best first.
+func (p *Plan) InitsFor(k Kind) []string {
+	switch {
+	case p.Init != "":
+		return []string{p.Init}
+	case k == KindInitrd:
+		return []string{"/init", "/usr/lib/systemd/systemd", "/sbin/init"}
+	case p.InitOS != "":
+		return []string{p.InitOS}
+	}
+	return []string{"/sbin/init", "/usr/lib/systemd/systemd", "/etc/init", "/bin/init"}
+}

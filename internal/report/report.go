@@ -1,0 +1,100 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+// Package report is what stage 1 leaves behind for people and programs: lines in the kernel's log, the screen after a failure,
+// and /run/initddi/boot.json.
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Version is the version of boot.json's schema. Fields are added without changing it; it changes when one changes its meaning.
+const Version = 1
+
+// Boot is the content of boot.json.
+type Boot struct {
+	Version int `json:"version"`
+	// Release is stage 1's version, Kernel the running kernel's release.
+	Release string `json:"release"`
+	Kernel  string `json:"kernel"`
+	// Firmware says what the boot loader left.
+	BootPartition string `json:"boot_partition,omitempty"`
+	UKI           string `json:"uki,omitempty"`
+	SecureBoot    *bool  `json:"secure_boot,omitempty"`
+
+	Chosen  *Chosen `json:"chosen,omitempty"`
+	Refused []Entry `json:"refused,omitempty"`
+	Stages  []Stage `json:"stages"`
+	// Modules that were loaded, in the order in which they came in.
+	Modules  []string `json:"modules,omitempty"`
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Chosen describes the image that is entered.
+type Chosen struct {
+	Partition  string     `json:"partition"` // PARTUUID
+	Node       string     `json:"node"`
+	Path       string     `json:"path"`
+	Extents    [][2]int64 `json:"extents"` // byte offset on the partition and length, in file order
+	RootHash   string     `json:"roothash"`
+	Signer     string     `json:"signer,omitempty"`
+	SignerHash string     `json:"signer_sha256,omitempty"`
+	Pinned     bool       `json:"pinned"`
+	Kind       string     `json:"kind"`
+	ID         string     `json:"id,omitempty"`
+	ImageID    string     `json:"image_id,omitempty"`
+	Version    string     `json:"image_version,omitempty"`
+	FileSystem string     `json:"file_system"`
+	Device     string     `json:"device"`
+	Corruption string     `json:"corruption"`
+	Copied     bool       `json:"copied"`
+	Init       string     `json:"init"`
+}
+
+// Entry is a candidate that was refused.
+type Entry struct {
+	Candidate string `json:"candidate"`
+	Rule      string `json:"rule"`
+	Text      string `json:"text"`
+}
+
+// Stage is one step with its times on CLOCK_BOOTTIME, in microseconds.
+type Stage struct {
+	Name  string `json:"name"`
+	Start int64  `json:"start_us"`
+	Usec  int64  `json:"us"`
+	Text  string `json:"text,omitempty"`
+}
+
+// Clock returns the time since the kernel started.
+type Clock func() time.Duration
+
+// Begin starts a stage; the returned function ends it and returns its length.
+func (b *Boot) Begin(now Clock, name string) func(text string) time.Duration {
+	start := now()
+	return func(text string) time.Duration {
+		d := now() - start
+		b.Stages = append(b.Stages, Stage{Name: name, Start: start.Microseconds(), Usec: d.Microseconds(), Text: text})
+		return d
+	}
+}
+
+// Write writes the report to path, making its directory.
+func (b *Boot) Write(path string) error {
+	text, err := json.MarshalIndent(b, "", "  ")
+	if err != nil {
+		return fmt.Errorf("cannot write the boot report: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("cannot write the boot report: %w", err)
+	}
+	if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("cannot write the boot report: %w", err)
+	}
+	return nil
+}

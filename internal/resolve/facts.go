@@ -1,0 +1,100 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package resolve
+
+import (
+	"github.com/initddi/initddi/internal/extent"
+	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/guid"
+	"github.com/initddi/initddi/internal/osrelease"
+	"github.com/initddi/initddi/internal/plan"
+	"github.com/initddi/initddi/internal/signature"
+)
+
+// Facts is what is known about this machine and about the images on it, without an opinion. It grows with every [Action]
+// that was carried out and with every device that appears.
+type Facts struct {
+	Firmware   Firmware    `json:"firmware"`
+	Partitions []Partition `json:"partitions"`
+	// Images holds what is known of each candidate, by the path of its file on the boot partition.
+	Images map[string]*Image `json:"images,omitempty"`
+	// Settled says that every driver that was wanted has been loaded and that no device has appeared for a while. Only
+	// then does "the only one" mean anything.
+	Settled bool `json:"settled"`
+}
+
+// Firmware is what the boot loader left in EFI variables (Boot Loader Interface).
+type Firmware struct {
+	EFI bool `json:"efi"`
+	// BootPartition is the partition the UKI was loaded from, zero if no variable says so; Variable is which one did.
+	BootPartition guid.GUID `json:"boot_partition"`
+	Variable      string    `json:"variable,omitempty"`
+	// UKI is the path of the running UKI on that partition.
+	UKI string `json:"uki,omitempty"`
+}
+
+// Partition is a partition of a disk of this machine.
+type Partition struct {
+	Node       string    `json:"node"` // the device's name below /dev
+	Disk       string    `json:"disk"` // the disk's
+	Number     int       `json:"number"`
+	Type       guid.GUID `json:"type"`
+	UUID       guid.GUID `json:"uuid"`
+	Label      string    `json:"label,omitempty"` // name in the partition table
+	Size       int64     `json:"size"`            // in bytes
+	SectorSize int64     `json:"sector_size"`     // logical block size of the disk in bytes
+	Listing    *Listing  `json:"listing,omitempty"`
+}
+
+// Designator returns what the partition is for, empty where its type says nothing.
+func (p Partition) Designator() gpt.Designator {
+	d, _, _ := gpt.Lookup(p.Type)
+	return d
+}
+
+// Listing is what a partition's FAT file system holds in the directories that were asked for.
+type Listing struct {
+	FileSystem string `json:"file_system"` // "FAT12", "FAT16", "FAT32"
+	Label      string `json:"label,omitempty"`
+	Files      []File `json:"files,omitempty"`
+	// Err says why the file system cannot be read.
+	Err error `json:"-"`
+}
+
+// File is a file on the boot partition.
+type File struct {
+	Path string `json:"path"` // from the partition's root, with '/' at the front, in the case it has on disk
+	Size int64  `json:"size"`
+}
+
+// Image is what is known of one candidate.
+type Image struct {
+	Extents extent.List `json:"-"`
+	Table   *gpt.Table  `json:"-"`
+	// Signature is what the signature partition says, nil if there is none.
+	Signature *signature.Document `json:"-"`
+	// Err says why the image could not be read or brought up.
+	Err error `json:"-"`
+
+	Authentic *Authentic `json:"-"` // after Authenticate
+	Device    string     `json:"-"` // after Attach: the dm-verity device
+	Tree      *Tree      `json:"-"` // after Mount
+	Refusal   *Refusal   `json:"-"`
+}
+
+// Tree is what the verified file system says of itself.
+type Tree struct {
+	FileSystem string
+	// Kind follows from /etc/initrd-release alone, as for systemd.
+	Kind plan.Kind
+	// OSRelease is /etc/os-release, else /usr/lib/os-release; nil if there is neither.
+	OSRelease osrelease.Fields
+	HasOS     bool
+	// Extension is true if the tree carries an extension-release file and thus was made to be merged, not booted.
+	Extension string
+	// Init is the first of the plan's inits that exists and can be executed, empty if none does.
+	Init string
+	// MissingDirs are directories the hand-over needs and the tree does not have.
+	MissingDirs []string
+}

@@ -1,0 +1,176 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package resolve
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/plan"
+	"github.com/initddi/initddi/internal/signature"
+	"github.com/initddi/initddi/internal/version"
+)
+
+// Authentic is an image whose root hash is acceptable, and why. Holding one says nothing about the image's bytes yet: those
+// are checked against the root hash, block by block, by dm-verity.
+type Authentic struct {
+	RootHash   []byte
+	Data, Hash gpt.Partition
+	// Signer is the trusted certificate that signed the root hash; nil if the image is acceptable because of a pin alone.
+	Signer *signature.Certificate
+	// Pinned says that the root hash is one of those baked into stage 1.
+	Pinned bool
+}
+
+func (a *Authentic) String() string {
+	h := hex.EncodeToString(a.RootHash)
+	switch {
+	case a.Signer != nil:
+		return fmt.Sprintf("root hash %s signed by %s", h, a.Signer.Subject)
+	case a.Pinned:
+		return fmt.Sprintf("root hash %s pinned in stage 1", h)
+	}
+	return fmt.Sprintf("root hash %s", h)
+}
+
+// Authenticate decides whether an image is acceptable, from its partition table and its signature alone: nothing else of it
+// has been looked at. It is acceptable when a certificate of the trust store signed its root hash, or when the root hash is a
+// baked-in pin, and nothing speaks against it: the lists of denied things, and the pin of the command line, which only narrows.
+func Authenticate(p *plan.Plan, name string, arch gpt.Arch, img *Image) (*Authentic, *Refusal) {
+	refuse := func(rule Rule, err error, found, wanted string) (*Authentic, *Refusal) {
+		return nil, &Refusal{Candidate: name, Rule: rule, Err: err, Found: found, Wanted: wanted}
+	}
+	a := &Authentic{}
+	var r *Refusal
+	if a.Data, a.Hash, r = verityPartitions(name, arch, img.Table); r != nil {
+		return nil, r
+	}
+	guessed := slices.Concat(a.Data.UUID[:], a.Hash.UUID[:])
+	a.RootHash = guessed
+	var unsigned error
+	if img.Signature == nil {
+		unsigned = errors.New("the image has no signature partition")
+	} else {
+		a.RootHash = img.Signature.RootHash
+		a.Signer, unsigned = signature.Verify(img.Signature.Signature, signature.Content(a.RootHash), p.Trust)
+	}
+	a.Pinned = contains(p.Pins, a.RootHash)
+	if len(a.RootHash) < sha256.Size {
+		return refuse(RuleRootHash, nil, hex.EncodeToString(a.RootHash), "a root hash of at least 256 bits")
+	}
+	if a.Signer == nil && !a.Pinned {
+		return refuse(RuleSigned, unsigned, "", "a signature by "+trustText(p)+", or a root hash built into stage 1")
+	}
+	if !bytes.Equal(a.Data.UUID[:], a.RootHash[:16]) || !bytes.Equal(a.Hash.UUID[:], a.RootHash[len(a.RootHash)-16:]) {
+		return refuse(RuleRootHash, nil, "partition UUIDs "+a.Data.UUID.String()+" and "+a.Hash.UUID.String(),
+			"the first and last 128 bits of the root hash "+hex.EncodeToString(a.RootHash))
+	}
+	if contains(p.DenyRootHash, a.RootHash) {
+		return refuse(RuleDenied, nil, "root hash "+hex.EncodeToString(a.RootHash), "one that deny-roothash does not list")
+	}
+	if a.Signer != nil && slices.Contains(p.DenyCerts, a.Signer.Fingerprint()) {
+		if !a.Pinned {
+			fp := a.Signer.Fingerprint()
+			return refuse(RuleDenied, nil, "signer "+hex.EncodeToString(fp[:]), "one that deny-cert does not list")
+		}
+		a.Signer = nil
+	}
+	if p.RootHash != nil && !bytes.Equal(p.RootHash, a.RootHash) {
+		return refuse(RulePin, nil, "root hash "+hex.EncodeToString(a.RootHash), "ddi.roothash="+hex.EncodeToString(p.RootHash))
+	}
+	if p.UsrHash != nil {
+		return refuse(RulePin, nil, "an image of a root file system", "one of /usr, because of ddi.usrhash=")
+	}
+	return a, nil
+}
+
+// verityPartitions picks the image's data and hash partition. An image with two of a kind is refused, stricter than systemd,
+// which takes the one with the highest label: what is booted must not depend on a name.
+func verityPartitions(name string, arch gpt.Arch, table *gpt.Table) (data, hash gpt.Partition, r *Refusal) {
+	pick := func(d gpt.Designator) (gpt.Partition, *Refusal) {
+		t, ok := gpt.TypeOf(d, arch)
+		if !ok {
+			return gpt.Partition{}, &Refusal{Candidate: name, Rule: RulePartitions, Found: "architecture " + string(arch), Wanted: "one with partition types"}
+		}
+		var found []gpt.Partition
+		for _, q := range table.ByType(t) {
+			if q.Attributes&gpt.AttrNoAuto == 0 && q.Name != "_empty" {
+				found = append(found, q)
+			}
+		}
+		if len(found) != 1 {
+			return gpt.Partition{}, &Refusal{Candidate: name, Rule: RulePartitions,
+				Found: fmt.Sprintf("%d %s partitions for %s", len(found), d, arch), Wanted: "one"}
+		}
+		return found[0], nil
+	}
+	if data, r = pick(gpt.Root); r != nil {
+		return data, hash, r
+	}
+	hash, r = pick(gpt.RootVerity)
+	return data, hash, r
+}
+
+// CheckIdentity holds the verified tree against the identity rules, the last check before entry: a file may be called
+// anything, and the signature covers the content only.
+func CheckIdentity(p *plan.Plan, name string, t *Tree) *Refusal {
+	refuse := func(rule Rule, found, wanted string) *Refusal {
+		return &Refusal{Candidate: name, Rule: rule, Found: found, Wanted: wanted}
+	}
+	id := p.Identity
+	if t.Extension != "" {
+		return refuse(RuleIdentity, "an extension ("+t.Extension+")", "a boot image")
+	}
+	if !t.HasOS {
+		return refuse(RuleIdentity, "no os-release file", "a boot image")
+	}
+	if d := t.OSRelease.Duplicates(); len(d) > 0 && (slices.Contains(d, "ID") || slices.Contains(d, "IMAGE_ID") || slices.Contains(d, "IMAGE_VERSION") || slices.Contains(d, "VERSION_ID")) {
+		return refuse(RuleIdentity, fmt.Sprintf("an os-release that says more than once %v", d), "one answer")
+	}
+	if id.Kind != "" && t.Kind != id.Kind {
+		return refuse(RuleIdentity, "kind "+string(t.Kind), "kind "+string(id.Kind))
+	}
+	if got := t.OSRelease.Get("ID"); id.ID != "" && got != id.ID {
+		return refuse(RuleIdentity, "ID="+got, "ID="+id.ID)
+	}
+	if got := t.OSRelease.Get("IMAGE_ID"); id.ImageID != "" && got != id.ImageID {
+		return refuse(RuleIdentity, "IMAGE_ID="+got, "IMAGE_ID="+id.ImageID)
+	}
+	if id.MinVersion != "" {
+		key, got := "IMAGE_VERSION", t.OSRelease.Get("IMAGE_VERSION")
+		if got == "" {
+			key, got = "VERSION_ID", t.OSRelease.Get("VERSION_ID")
+		}
+		if got == "" || version.Compare(got, id.MinVersion) < 0 {
+			return refuse(RuleIdentity, key+"="+got, "at least "+id.MinVersion)
+		}
+	}
+	if t.Init == "" {
+		return refuse(RuleInit, "none that can be executed", fmt.Sprintf("one of %v", p.InitsFor(t.Kind)))
+	}
+	if len(t.MissingDirs) > 0 {
+		return refuse(RuleInit, fmt.Sprintf("no directory %v", t.MissingDirs), "mount points for the hand-over")
+	}
+	return nil
+}
+
+func contains(list [][]byte, h []byte) bool {
+	return slices.ContainsFunc(list, func(e []byte) bool { return bytes.Equal(e, h) })
+}
+
+func trustText(p *plan.Plan) string {
+	switch n := len(p.Trust); n {
+	case 0:
+		return "a certificate of the trust store, which is empty"
+	case 1:
+		return p.Trust[0].Subject
+	default:
+		return fmt.Sprintf("one of the %d certificates of the trust store", n)
+	}
+}

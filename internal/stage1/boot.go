@@ -1,0 +1,399 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package stage1
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/initddi/initddi/internal/apply"
+	"github.com/initddi/initddi/internal/discover"
+	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/handoff"
+	"github.com/initddi/initddi/internal/linux/dm"
+	"github.com/initddi/initddi/internal/linux/kmsg"
+	"github.com/initddi/initddi/internal/linux/process"
+	"github.com/initddi/initddi/internal/plan"
+	"github.com/initddi/initddi/internal/release"
+	"github.com/initddi/initddi/internal/report"
+	"github.com/initddi/initddi/internal/resolve"
+)
+
+// boot is one attempt.
+type boot struct {
+	world   *World
+	log     *report.Log
+	report  *report.Boot
+	plan    *plan.Plan
+	arch    gpt.Arch
+	facts   resolve.Facts
+	machine *discover.Machine
+	devices *devices
+	control *dm.Control
+	images  map[string]*apply.Image
+	passed  map[plan.Stage]bool
+	args    []string
+	env     []string
+}
+
+// Run boots. It is what PID 1 does, and it returns only what keeps the machine from booting; args and env go to the next init.
+// The plan is returned with the error, if there is one, because it says what becomes of the failure.
+func Run(ctx context.Context, world *World, log *report.Log, args, env []string) (*plan.Plan, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	b := &boot{
+		world: world, log: log, args: args, env: env,
+		report:  &report.Boot{Version: report.Version, Release: release.Version},
+		facts:   resolve.Facts{Images: map[string]*resolve.Image{}},
+		machine: &discover.Machine{Sys: world.Sys, Dev: world.Dev},
+		images:  map[string]*apply.Image{},
+		passed:  map[plan.Stage]bool{},
+	}
+	defer b.close()
+	if err := b.makePlan(); err != nil {
+		return b.plan, err
+	}
+	if err := b.stopBefore(plan.StageStorage); err != nil {
+		return b.plan, err
+	}
+	if err := b.begin(ctx); err != nil {
+		return b.plan, err
+	}
+	return b.plan, b.loop()
+}
+
+func (b *boot) makePlan() error {
+	end := b.report.Begin(process.Uptime, "plan")
+	in, err := b.world.PlanInput(nil)
+	if err != nil {
+		return err
+	}
+	if b.plan, err = plan.New(in); err != nil {
+		return err
+	}
+	b.log.Level = consoleLevel(b.plan.Log)
+	if b.arch, err = Arch(); err != nil {
+		return err
+	}
+	if in.HasShell {
+		b.log.Warn("a debug shell is built into this stage 1: who has the console has the machine")
+	}
+	for _, w := range b.plan.Warnings {
+		b.log.Warn("%s", w)
+	}
+	b.report.Warnings = b.plan.Warnings
+	if kernel, err := b.world.Proc.ReadFile("sys/kernel/osrelease"); err == nil {
+		b.report.Kernel = strings.TrimSpace(string(kernel))
+	}
+	text := fmt.Sprintf("initddi %s on Linux %s, %d trusted certificates, %d pins", release.Version, b.report.Kernel, len(b.plan.Trust), len(b.plan.Pins))
+	b.done("plan", end(text), "%s", text)
+	return nil
+}
+
+func consoleLevel(l plan.Level) kmsg.Priority {
+	switch l {
+	case plan.LevelErr:
+		return kmsg.Err
+	case plan.LevelDebug:
+		return kmsg.Debug
+	}
+	return kmsg.Info
+}
+
+// done writes a stage's line.
+func (b *boot) done(stage string, d time.Duration, format string, args ...any) {
+	b.log.Info("%s: %s (%s ms)", stage, fmt.Sprintf(format, args...), strconv.FormatFloat(float64(d.Microseconds())/1000, 'f', 1, 64))
+}
+
+// begin starts the drivers, reads the firmware's variables and takes the first look at the disks.
+func (b *boot) begin(ctx context.Context) error {
+	end := b.report.Begin(process.Uptime, "drivers")
+	table, err := b.world.Modules()
+	if err != nil {
+		return err
+	}
+	b.devices, err = startDevices(ctx, b.world, table, b.log)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("%d modules for %d devices", b.devices.started, b.devices.seen)
+	b.done("drivers", end(text), "%s", text)
+
+	end = b.report.Begin(process.Uptime, "firmware")
+	if _, err := b.world.Sys.Stat("firmware/efi"); err == nil {
+		if err := b.devices.mountEFIVars(); err != nil {
+			b.log.Warn("%v: the boot disk is looked for without EFI variables", err)
+		}
+	}
+	if b.facts.Firmware, err = b.machine.Firmware(); err != nil {
+		b.log.Warn("%v", err)
+	}
+	fw := b.facts.Firmware
+	b.report.UKI = fw.UKI
+	text = "no EFI variable names the boot partition"
+	if fw.Variable != "" {
+		text = fmt.Sprintf("%s=%s %s", fw.Variable, fw.BootPartition, fw.UKI)
+	}
+	b.done("firmware", end(text), "%s", text)
+	b.rescan()
+	return nil
+}
+
+// rescan looks at the block devices again. What is known of a partition's files is kept.
+func (b *boot) rescan() {
+	parts, err := b.machine.Partitions()
+	if err != nil {
+		b.log.Debug("%v", err)
+	}
+	for i := range parts {
+		for _, old := range b.facts.Partitions {
+			if old.Node == parts[i].Node && old.UUID == parts[i].UUID && old.Size == parts[i].Size {
+				parts[i].Listing = old.Listing
+			}
+		}
+	}
+	b.facts.Partitions = parts
+}
+
+// loop carries out what resolve says until it says that there is nothing left to do.
+func (b *boot) loop() error {
+	deadline := time.Now().Add(b.plan.Timeout)
+	endWait := b.report.Begin(process.Uptime, "storage")
+	found := false
+	for {
+		step := resolve.Next(b.plan, &b.facts)
+		switch {
+		case step.Refused != nil:
+			for _, r := range step.Refused {
+				b.report.Refused = append(b.report.Refused, report.Entry{Candidate: r.Candidate, Rule: string(r.Rule), Text: r.Error()})
+			}
+			return &RefusedError{Refusals: step.Refused}
+		case step.Do == nil:
+			if err := b.wait(step.Missing, deadline); err != nil {
+				return err
+			}
+		default:
+			if !found {
+				found = true
+				text := "/dev/" + step.Do.Partition + ": " + step.Do.Reason
+				b.done("storage", endWait(text), "%s", text)
+			}
+			if err := b.stopBefore(step.Do.Stage()); err != nil {
+				return err
+			}
+			if err := b.carryOut(step.Do); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// carryOut does what an action says and puts what came of it into the facts. An error is one that ends the boot; what is
+// wrong with a candidate is a fact.
+func (b *boot) carryOut(a *resolve.Action) error {
+	name := string(a.Verb)
+	end := b.report.Begin(process.Uptime, name)
+	part := findPartition(b.facts.Partitions, a.Partition)
+	img := b.facts.Images[a.Image]
+	text := a.Image
+	switch a.Verb {
+	case resolve.ListPartition:
+		part.Listing = b.machine.List(*part, a.Dirs)
+		text = fmt.Sprintf("%s on /dev/%s holds %d files in %s", part.Listing.FileSystem, part.Node, len(part.Listing.Files), strings.Join(a.Dirs, ", "))
+		if part.Listing.Err != nil {
+			text = part.Listing.Err.Error()
+		}
+	case resolve.ReadImage:
+		img = b.machine.ReadImage(*part, b.arch, a.Image)
+		b.facts.Images[a.Image] = img
+		text = fmt.Sprintf("%s: %d bytes in %d extents", a.Image, img.Extents.Size(), len(img.Extents))
+	case resolve.Verify:
+		img.Authentic, img.Refusal = resolve.Authenticate(b.plan, part.Node+":"+a.Image, b.arch, img)
+		if img.Authentic != nil {
+			text = img.Authentic.String()
+		}
+	case resolve.Attach:
+		text = b.attach(part, a.Image, img)
+	case resolve.Mount:
+		text = b.mount(a.Image, img)
+	case resolve.Discard:
+		b.log.Err("%s", a.Reason)
+		return b.discard(a.Image, img)
+	case resolve.Enter:
+		return b.enter(part, a.Image, img)
+	}
+	d := end(text)
+	if img != nil && img.Err != nil {
+		b.log.Err("%v", &resolve.Refusal{Candidate: part.Node + ":" + a.Image, Rule: resolve.RuleReadable, Err: img.Err})
+		return nil
+	}
+	if img != nil && img.Refusal != nil {
+		b.log.Err("%v", img.Refusal)
+		return nil
+	}
+	b.done(name, d, "%s", text)
+	return nil
+}
+
+// attach brings dm-verity up; an image that cannot be is marked so.
+func (b *boot) attach(part *resolve.Partition, file string, img *resolve.Image) string {
+	if err := b.devices.needStack(); err != nil {
+		img.Err = err
+		return err.Error()
+	}
+	if b.control == nil {
+		var err error
+		if b.control, err = dm.Open("/dev/mapper/control"); err != nil {
+			img.Err = err
+			return err.Error()
+		}
+	}
+	src := apply.Source{
+		Device: "/dev/" + part.Node, Extents: img.Extents, BlockSize: part.SectorSize,
+		Copy: b.plan.Attach == plan.AttachCopy,
+	}
+	up, err := apply.Attach("/dev", fmt.Sprintf("initddi-%d", len(b.images)), b.control, src, img.Table, img.Authentic)
+	if err != nil {
+		img.Err = err
+		return err.Error()
+	}
+	b.images[file] = up
+	img.Device = up.Device
+	if up.Copied != nil {
+		b.log.Warn("the image is copied into memory: %v", up.Copied)
+		return fmt.Sprintf("/dev/%s: %d MiB in memory", up.Device, up.Superblock.DataSize()>>20)
+	}
+	return fmt.Sprintf("/dev/%s: %d MiB in place in %d pieces", up.Device, up.Superblock.DataSize()>>20, up.Pieces)
+}
+
+// mount mounts the verified file system detached and reads what it says of itself.
+func (b *boot) mount(file string, img *resolve.Image) string {
+	up := b.images[file]
+	fail := func(err error) string {
+		if up.Corrupt() {
+			img.Refusal = &resolve.Refusal{Candidate: file, Rule: resolve.RuleVerity, Err: err, Found: "a block that is not what was signed", Wanted: "root hash " + hex.EncodeToString(img.Authentic.RootHash)}
+		} else {
+			img.Err = err
+		}
+		return err.Error()
+	}
+	fstype, err := up.FileSystem("/dev")
+	if err != nil {
+		return fail(err)
+	}
+	if err := b.devices.needFileSystem(fstype); err != nil {
+		return fail(err)
+	}
+	m, err := up.Mount(fstype, "/dev/"+up.Device)
+	if err != nil {
+		return fail(err)
+	}
+	if img.Tree, err = apply.ReadTree(m, fstype, b.plan.InitsFor); err != nil {
+		return fail(err)
+	}
+	t := img.Tree
+	return fmt.Sprintf("%s image, %s, ID=%s VERSION_ID=%s IMAGE_VERSION=%s", t.Kind, fstype, t.OSRelease.Get("ID"), t.OSRelease.Get("VERSION_ID"), t.OSRelease.Get("IMAGE_VERSION"))
+}
+
+func (b *boot) discard(file string, img *resolve.Image) error {
+	img.Device = ""
+	up := b.images[file]
+	if up == nil {
+		return nil
+	}
+	if img.Refusal == nil && img.Tree != nil {
+		img.Refusal = resolve.CheckIdentity(b.plan, file, img.Tree)
+	}
+	if err := up.Discard(); err != nil {
+		b.log.Warn("%v", err)
+	}
+	return nil
+}
+
+// deviceName is the name under which the next init finds the image. An initrd image's must not be a designator, or systemd
+// would take it for the real root.
+func deviceName(kind plan.Kind, rootHash []byte) string {
+	if kind == plan.KindOS {
+		return "root"
+	}
+	return hex.EncodeToString(rootHash) + "-verity"
+}
+
+// enter hands over; it returns only if that failed.
+func (b *boot) enter(part *resolve.Partition, file string, img *resolve.Image) error {
+	end := b.report.Begin(process.Uptime, "handoff")
+	up, tree := b.images[file], img.Tree
+	name := deviceName(tree.Kind, img.Authentic.RootHash)
+	corruption := b.plan.CorruptionFor(tree.Kind)
+	if err := up.Settle(name, corruption.DMOption()); err != nil {
+		return err
+	}
+	// Whoever looks at the mounts later shall see a name, not a number; udev finds the link and makes it its own.
+	source := "/dev/mapper/" + name
+	if err := os.Symlink("../"+up.Device, source); err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("cannot name the verity device: %w", err)
+	}
+	m, err := up.Mount(tree.FileSystem, source)
+	if err != nil {
+		return err
+	}
+	b.report.BootPartition = part.UUID.String()
+	b.report.Chosen = b.chosen(part, file, img, corruption)
+	b.report.Modules = b.devices.loaded()
+	hasExtra := false
+	if f, err := m.Open("/.extra"); err == nil {
+		hasExtra = true
+		f.Close()
+	}
+	text := fmt.Sprintf("%s as %s", tree.Init, name)
+	b.done("handoff", end(text), "%s", text)
+	b.log.Info("entering %s:%s after %d ms in stage 1", part.Node, file, (process.Uptime() - time.Duration(b.report.Stages[0].Start)*time.Microsecond).Milliseconds())
+	if err := b.report.Write(ReportPath); err != nil {
+		b.log.Warn("%v", err)
+	}
+	b.devices.close()
+	b.control.Close()
+	lost, err := handoff.Enter(handoff.Next{Tree: m, Init: tree.Init, Args: b.args, Env: b.env, HasExtra: hasExtra})
+	return &EnterError{Lost: lost, Err: err}
+}
+
+func (b *boot) chosen(part *resolve.Partition, file string, img *resolve.Image, c plan.Corruption) *report.Chosen {
+	a, t := img.Authentic, img.Tree
+	ch := &report.Chosen{
+		Partition: part.UUID.String(), Node: part.Node, Path: file,
+		RootHash: hex.EncodeToString(a.RootHash), Pinned: a.Pinned,
+		Kind: string(t.Kind), FileSystem: t.FileSystem, Init: t.Init,
+		ID: t.OSRelease.Get("ID"), ImageID: t.OSRelease.Get("IMAGE_ID"), Version: t.OSRelease.Get("IMAGE_VERSION"),
+		Device: deviceName(t.Kind, a.RootHash), Corruption: string(c), Copied: b.images[file].Copied != nil,
+	}
+	for _, e := range img.Extents {
+		ch.Extents = append(ch.Extents, [2]int64{e.Offset, e.Length})
+	}
+	if a.Signer != nil {
+		fp := a.Signer.Fingerprint()
+		ch.Signer, ch.SignerHash = a.Signer.Subject, hex.EncodeToString(fp[:])
+	}
+	return ch
+}
+
+// close gives up everything that an attempt held.
+func (b *boot) close() {
+	for file, img := range b.images {
+		if err := img.Discard(); err != nil {
+			b.log.Debug("%s: %v", file, err)
+		}
+	}
+	if b.devices != nil {
+		b.devices.close()
+	}
+	if b.control != nil {
+		b.control.Close()
+	}
+}

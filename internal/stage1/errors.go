@@ -1,0 +1,90 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package stage1
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/initddi/initddi/internal/resolve"
+)
+
+// RefusedError says that every candidate was refused.
+type RefusedError struct{ Refusals []resolve.Refusal }
+
+func (e *RefusedError) Error() string {
+	var lines []string
+	for i := range e.Refusals {
+		lines = append(lines, e.Refusals[i].Error())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// TimeoutError says that storage did not appear.
+type TimeoutError struct {
+	Missing    string
+	After      time.Duration
+	Partitions []resolve.Partition
+	Disks      map[string]error // disks without a usable partition table
+	Undriven   []string         // modaliases of devices without a driver
+	Classes    []string         // driver classes that this stage 1 carries
+}
+
+func (e *TimeoutError) Error() string {
+	return fmt.Sprintf("cannot find %s: nothing appeared in %s", e.Missing, e.After)
+}
+
+// Details returns what was seen instead, one line a fact, what matters most first.
+func (e *TimeoutError) Details() []string {
+	var out []string
+	for _, p := range e.Partitions {
+		out = append(out, fmt.Sprintf("seen: /dev/%s PARTUUID=%s %s %q", p.Node, p.UUID, p.Designator(), p.Label))
+	}
+	for _, name := range slices.Sorted(maps.Keys(e.Disks)) {
+		out = append(out, fmt.Sprintf("seen: /dev/%s: %v", name, e.Disks[name]))
+	}
+	carries := strings.Join(e.Classes, ", ")
+	if carries == "" {
+		carries = "no drivers at all"
+	}
+	for _, storage := range []bool{true, false} {
+		for _, m := range e.Undriven {
+			if isStorage(m) == storage {
+				out = append(out, fmt.Sprintf("no driver for %s; this stage 1 carries %s", m, carries))
+			}
+		}
+	}
+	return out
+}
+
+// isStorage reports whether a modalias is that of something a disk may hang on: PCI mass storage controllers, USB host
+// controllers and USB mass storage, virtio block and SCSI, SD hosts, SCSI disks.
+func isStorage(modalias string) bool {
+	bus, rest, _ := strings.Cut(modalias, ":")
+	switch bus {
+	case "pci":
+		return strings.Contains(rest, "bc01") || strings.Contains(rest, "bc0Csc03") || strings.Contains(rest, "bc08sc05") || strings.HasPrefix(rest, "v00001AF4")
+	case "usb":
+		return strings.Contains(rest, "ic08")
+	case "virtio":
+		return strings.HasPrefix(rest, "d00000002") || strings.HasPrefix(rest, "d00000008")
+	case "scsi", "mmc", "sdio", "vmbus", "xen", "nvme":
+		return true
+	}
+	return false
+}
+
+// EnterError says that the hand-over failed. If Lost is set the initramfs was given up already.
+type EnterError struct {
+	Lost bool
+	Err  error
+}
+
+func (e *EnterError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *EnterError) Unwrap() error { return e.Err }

@@ -1,0 +1,48 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package stage1
+
+import (
+	"errors"
+
+	"github.com/initddi/initddi/internal/plan"
+	"github.com/initddi/initddi/internal/resolve"
+)
+
+// hint is the one sentence that says what to do next. docs/ERRORS.md has the same table.
+func hint(err error) string {
+	var refused *RefusedError
+	var timeout *TimeoutError
+	var key *plan.KeyError
+	var enter *EnterError
+	switch {
+	case errors.As(err, &key):
+		return "what to do: correct that key (docs/CMDLINE.md lists them) and boot again"
+	case errors.As(err, &timeout):
+		return "what to do: check that the disk is there; if a driver is missing, build stage 1 with its class (initddi initramfs --class)"
+	case errors.As(err, &enter):
+		return "what to do: check that the image's init runs on this machine (architecture, libraries)"
+	case errors.As(err, &refused):
+		return refusedHint(refused.Refusals[0].Rule)
+	}
+	return "what to do: boot another entry, or rebuild stage 1; docs/DEBUGGING.md says how to see more"
+}
+
+func refusedHint(r resolve.Rule) string {
+	switch r {
+	case resolve.RuleOnePartition:
+		return "what to do: name the partition with ddi.device=PARTUUID=…, or take the other disk out"
+	case resolve.RuleFound:
+		return "what to do: put a signed image (*.raw) into /loader/ddi of that partition"
+	case resolve.RuleSigned:
+		return "what to do: sign the image with a key whose certificate was built into this stage 1, or build one that trusts its signer"
+	case resolve.RuleIdentity, resolve.RulePin, resolve.RuleDenied:
+		return "what to do: install the image that this stage 1 was built for"
+	case resolve.RuleVerity, resolve.RuleReadable, resolve.RuleRootHash, resolve.RulePartitions, resolve.RuleFileSystem:
+		return "what to do: the image is damaged or incomplete; copy it again"
+	case resolve.RuleInit:
+		return "what to do: the image lacks an init or a mount point; build it again, or name the init with ddi.init="
+	}
+	return "what to do: install another image"
+}

@@ -1,0 +1,247 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+// Package vm describes the virtual machines that boot what initddi builds, and turns them into QEMU's arguments.
+//
+// It stands on github.com/hugelgupf/vmtest/qemu, which starts QEMU and watches its console; what is here is the machine itself:
+// firmware with Secure Boot, disks, credentials, and the two things QEMU of different ages needs to be told.
+package vm
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hugelgupf/vmtest/qemu"
+)
+
+// ErrTool says that QEMU or a firmware is not installed.
+var ErrTool = errors.New("not installed")
+
+// Disk is a disk of the machine.
+type Disk struct {
+	Path string
+	// Bus is virtio (default), nvme, sata, usb, scsi or sd.
+	Bus string
+	// Snapshot keeps writes away from the file.
+	Snapshot bool
+	// SectorSize is the logical block size in bytes; 0 is 512.
+	SectorSize int
+}
+
+// Config is a machine.
+type Config struct {
+	Binary    string // QEMU; default qemu-system-x86_64
+	Accel     string // tcg (default) or kvm
+	MemoryMiB int    // default 1024
+	CPUs      int    // default 1
+
+	// Firmware boots a disk through UEFI: code and a variable store of OVMF's. The store is written to.
+	FirmwareCode, FirmwareVars string
+	// Kernel boots directly, without firmware.
+	Kernel, Initrd, Append string
+
+	Disks []Disk
+	// Credentials arrive in the guest as systemd's system credentials, by SMBIOS.
+	Credentials map[string]string
+	// Report receives what the guest writes to its second serial port.
+	Report string
+	// SMBIOS adds raw type 11 strings.
+	SMBIOS []string
+	// Icount makes time virtual: one instruction is one nanosecond (docs/HACKING.md, measuring).
+	Icount bool
+	Extra  []string
+}
+
+// Args returns QEMU's arguments, without the program and without a console, which vmtest adds.
+func (c Config) Args(ctx context.Context) ([]string, error) {
+	version, err := c.version(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cpu := "max"
+	if version < 8 && c.Accel != "kvm" {
+		// QEMU 7.2's emulation of cmpxchg16b breaks Linux 6.12 in one boot of four.
+		cpu = "max,cx16=off"
+	}
+	accel := c.Accel
+	if accel == "" {
+		accel = "tcg"
+	}
+	if accel == "tcg" && !c.Icount && c.CPUs > 1 {
+		accel = "tcg,thread=multi"
+	}
+	args := []string{"-no-reboot", "-nic", "none", "-accel", accel, "-cpu", cpu,
+		"-m", strconv.Itoa(orDefault(c.MemoryMiB, 1024)), "-smp", strconv.Itoa(orDefault(c.CPUs, 1))}
+	if c.Icount {
+		args = append(args, "-icount", "shift=0,sleep=on")
+	}
+	machine := "q35"
+	if c.FirmwareCode != "" {
+		if strings.Contains(c.FirmwareCode, "secboot") {
+			machine += ",smm=on"
+			args = append(args, "-global", "driver=cfi.pflash01,property=secure,value=on")
+		}
+		args = append(args,
+			"-drive", "if=pflash,format=raw,unit=0,readonly=on,file="+escape(c.FirmwareCode),
+			"-drive", "if=pflash,format=raw,unit=1,file="+escape(c.FirmwareVars))
+	}
+	args = append(args, "-machine", machine)
+	buses := map[string]bool{}
+	for i, d := range c.Disks {
+		more, err := d.args(i, buses)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, more...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Credentials)) {
+		args = append(args, "-smbios", "type=11,value="+escape("io.systemd.credential.binary:"+name+"="+base64.StdEncoding.EncodeToString([]byte(c.Credentials[name]))))
+	}
+	for _, s := range c.SMBIOS {
+		args = append(args, "-smbios", "type=11,value="+escape(s))
+	}
+	return append(args, c.Extra...), nil
+}
+
+// args returns the arguments for one disk, with its controller if it is the first that needs it.
+func (d Disk) args(i int, buses map[string]bool) ([]string, error) {
+	drive := fmt.Sprintf("if=none,id=disk%d,format=raw,file=%s", i, escape(d.Path))
+	if d.Snapshot {
+		drive += ",snapshot=on"
+	}
+	args := []string{"-drive", drive}
+	controller := func(device string) {
+		if !buses[device] {
+			buses[device] = true
+			args = append(args, "-device", device)
+		}
+	}
+	var device string
+	switch d.Bus {
+	case "", "virtio":
+		device = "virtio-blk-pci"
+	case "nvme":
+		device = fmt.Sprintf("nvme,serial=disk%d", i)
+	case "sata":
+		device = "ide-hd"
+	case "usb":
+		controller("qemu-xhci,id=xhci")
+		device = "usb-storage"
+	case "scsi":
+		controller("virtio-scsi-pci,id=scsi")
+		device = "scsi-hd"
+	case "sd":
+		controller("sdhci-pci,id=sdhci")
+		device = "sd-card"
+	default:
+		return nil, fmt.Errorf("cannot attach %s to bus %q: only virtio, nvme, sata, usb, scsi, sd: %w", d.Path, d.Bus, errors.ErrUnsupported)
+	}
+	device += fmt.Sprintf(",drive=disk%d", i)
+	if d.SectorSize != 0 {
+		device += fmt.Sprintf(",logical_block_size=%d,physical_block_size=%d", d.SectorSize, d.SectorSize)
+	}
+	if c := i + 1; d.Bus != "sd" {
+		device += fmt.Sprintf(",bootindex=%d", c)
+	}
+	return append(args, "-device", device), nil
+}
+
+// Options returns the machine for vmtest.
+func (c Config) Options(ctx context.Context) ([]qemu.Fn, error) {
+	args, err := c.Args(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.Report != "" {
+		// -nographic puts the console on the first port; this is the second.
+		args = append([]string{"-serial", "mon:stdio", "-serial", "file:" + c.Report}, args...)
+	}
+	fns := []qemu.Fn{qemu.WithQEMUCommand(c.binary()), qemu.ArbitraryArgs(args...)}
+	if c.Kernel != "" {
+		fns = append(fns, qemu.WithKernel(c.Kernel), qemu.WithInitramfs(c.Initrd), qemu.WithAppendKernel(c.Append))
+	}
+	return fns, nil
+}
+
+// Interactive runs the machine with this terminal as its console, until it ends or the person there leaves it.
+func (c Config) Interactive(ctx context.Context) error {
+	args, err := c.Args(ctx)
+	if err != nil {
+		return err
+	}
+	args = append(args, "-nographic", "-serial", "mon:stdio")
+	if c.Report != "" {
+		args = append(args, "-serial", "file:"+c.Report)
+	}
+	if c.Kernel != "" {
+		args = append(args, "-kernel", c.Kernel, "-initrd", c.Initrd, "-append", c.Append)
+	}
+	cmd := exec.CommandContext(ctx, c.binary(), args...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("cannot run the virtual machine: %w", err)
+	}
+	return nil
+}
+
+// Run runs the machine without a terminal, copies its console to w, and ends it after limit. A machine that powers itself off
+// is no error.
+func (c Config) Run(ctx context.Context, w io.WriteCloser, limit time.Duration) error {
+	fns, err := c.Options(ctx)
+	if err != nil {
+		return err
+	}
+	fns = append(fns, qemu.WithSerialOutput(w), qemu.WithVMTimeout(limit))
+	v, err := qemu.StartContext(ctx, qemu.ArchAMD64, fns...)
+	if err != nil {
+		return fmt.Errorf("cannot start the virtual machine: %w", err)
+	}
+	if err := v.Wait(); err != nil {
+		return fmt.Errorf("cannot run the virtual machine: %w", err)
+	}
+	return nil
+}
+
+func (c Config) binary() string {
+	if c.Binary != "" {
+		return c.Binary
+	}
+	return "qemu-system-x86_64"
+}
+
+// version returns QEMU's major version.
+func (c Config) version(ctx context.Context) (int, error) {
+	out, err := exec.CommandContext(ctx, c.binary(), "--version").Output()
+	if errors.Is(err, exec.ErrNotFound) {
+		return 0, fmt.Errorf("cannot run %s: %w: it is in the Debian package qemu-system-x86", c.binary(), ErrTool)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("cannot run %s --version: %w", c.binary(), err)
+	}
+	m := regexp.MustCompile(`version (\d+)\.`).FindSubmatch(out)
+	if m == nil {
+		return 0, fmt.Errorf("cannot read the version of %s out of %q: %w", c.binary(), out, errors.ErrUnsupported)
+	}
+	return strconv.Atoi(string(m[1]))
+}
+
+// escape doubles the commas in a value of a QEMU option.
+func escape(s string) string { return strings.ReplaceAll(s, ",", ",,") }
+
+func orDefault(n, d int) int {
+	if n == 0 {
+		return d
+	}
+	return n
+}
