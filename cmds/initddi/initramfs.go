@@ -80,10 +80,19 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 }
 
 func selectModules(place, release, class, features string) (*kmodules.Selection, error) {
+	o, err := moduleOptions(class, features)
+	if err != nil {
+		return nil, err
+	}
 	tree, err := kmodules.Open(place, release)
 	if err != nil {
 		return nil, err
 	}
+	return kmodules.Select(tree, o)
+}
+
+// moduleOptions understands --class and --fs.
+func moduleOptions(class, features string) (kmodules.Options, error) {
 	o := kmodules.Options{Features: []string{"loop", "dm", "verity"}, OptionalFeatures: []string{"efivarfs"}}
 	switch class {
 	case "":
@@ -98,10 +107,10 @@ func selectModules(place, release, class, features string) (*kmodules.Selection,
 		case "erofs", "squashfs", "ext4":
 			o.Features = append(o.Features, f)
 		default:
-			return nil, fmt.Errorf("cannot carry file system %q: only erofs, squashfs and ext4", f)
+			return o, fmt.Errorf("cannot carry file system %q: only erofs, squashfs and ext4", f)
 		}
 	}
-	return kmodules.Select(tree, o)
+	return o, nil
 }
 
 // baked reads the trust store and checks the settings as stage 1 itself will: a mistake is found here, not at the console.

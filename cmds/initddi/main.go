@@ -50,6 +50,7 @@ func verbs() []verb {
 		{"disk", "--output FILE", "make a disk with an EFI system partition", runDisk},
 		{"boot", "DISK", "boot a disk in QEMU", runBoot},
 		{"inspect", "FILE", "say what is in an image, a UKI or a stage 1", runInspect},
+		{"size", "--cloud TREE", "say what stage 1 consists of, and hold it against its budgets", runSize},
 	}
 }
 

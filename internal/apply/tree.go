@@ -135,7 +135,10 @@ func firstEntry(t Opener, dir string) (string, error) {
 	}
 	defer f.Close()
 	names, err := f.Readdirnames(1)
-	if err != nil || len(names) == 0 {
+	if err != nil && !errors.Is(err, io.EOF) && !absent(err) {
+		return "", err
+	}
+	if len(names) == 0 {
 		return "", nil
 	}
 	return names[0], nil

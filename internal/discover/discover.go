@@ -20,6 +20,7 @@ import (
 
 	"github.com/initddi/initddi/internal/efivar"
 	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/guid"
 	"github.com/initddi/initddi/internal/resolve"
 )
 
@@ -76,6 +77,11 @@ func (m *Machine) Firmware() (resolve.Firmware, error) {
 		f.UKI = path.Clean("/" + p)
 		break
 	}
+	if b, err := m.readVariableOf("SecureBoot", efivar.GlobalVendor()); err == nil && b != nil {
+		if on, err := efivar.Bool(b); err == nil {
+			f.SecureBoot = &on
+		}
+	}
 	return f, errors.Join(errs...)
 }
 
@@ -84,7 +90,11 @@ const maxVariable = 16 << 10
 
 // readVariable returns a variable of the Boot Loader Interface, nil if it does not exist.
 func (m *Machine) readVariable(name string) ([]byte, error) {
-	file, err := m.Sys.Open("firmware/efi/efivars/" + efivar.FileName(name, efivar.LoaderVendor()))
+	return m.readVariableOf(name, efivar.LoaderVendor())
+}
+
+func (m *Machine) readVariableOf(name string, vendor guid.GUID) ([]byte, error) {
+	file, err := m.Sys.Open("firmware/efi/efivars/" + efivar.FileName(name, vendor))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

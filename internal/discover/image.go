@@ -4,6 +4,7 @@
 package discover
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -54,7 +55,7 @@ func listDir(vol *fat.FS, dir string, l *resolve.Listing, descend bool) error {
 		return err
 	}
 	for _, e := range entries {
-		p := dir + "/" + e.Name
+		p := strings.TrimSuffix(dir, "/") + "/" + e.Name
 		switch {
 		case !e.Dir:
 			l.Files = append(l.Files, resolve.File{Path: p, Size: e.Size})
@@ -121,6 +122,10 @@ func ReadDDI(r io.ReaderAt, size int64, arch gpt.Arch) (*gpt.Table, *signature.D
 	b := make([]byte, n)
 	if _, err := r.ReadAt(b, found[0].Offset(table.SectorSize)); err != nil && !errors.Is(err, io.EOF) {
 		return nil, nil, fmt.Errorf("cannot read the signature partition: %w", err)
+	}
+	if len(bytes.Trim(b, "\x00")) == 0 {
+		// Room for a signature that nobody has made yet.
+		return table, nil, nil
 	}
 	doc, err := signature.ParseDocument(b)
 	if err != nil {

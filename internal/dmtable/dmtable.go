@@ -66,7 +66,7 @@ func Linear(device string, file extent.List, data, hash Region, blockSize, hashB
 			if p.Offset%blockSize != 0 || p.Length%blockSize != 0 {
 				return fmt.Errorf("cannot map %d bytes at %d of %s with blocks of %d bytes: %w", p.Length, p.Offset, device, blockSize, ErrUnaligned)
 			}
-			if len(targets) == MaxTargets {
+			if len(targets) >= MaxTargets {
 				return fmt.Errorf("cannot map more than %d pieces of %s: %w", MaxTargets, device, ErrFragmented)
 			}
 			targets = append(targets, Target{

@@ -12,8 +12,10 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 
+	"github.com/initddi/initddi/internal/linux/inroot"
 	"github.com/initddi/initddi/internal/modtable"
 )
 
@@ -54,31 +56,59 @@ func (l *Loader) Offer(modalias string) bool {
 
 // StartFeature begins to load what a feature of the table needs, without waiting.
 func (l *Loader) StartFeature(name string) error {
-	_, err := l.feature(name)
+	_, _, err := l.feature(name)
 	return err
 }
 
 // WaitFeature waits until what a feature needs is loaded, starting it if that was not done. A feature that the table does not
-// know is an error wrapping [modtable.ErrUnknown].
+// know is an error wrapping [modtable.ErrUnknown]. What is only nice to have may fail: a softdep, or another implementation
+// of an algorithm that the kernel has too.
 func (l *Loader) WaitFeature(name string) error {
-	jobs, err := l.feature(name)
+	names, jobs, err := l.feature(name)
 	if err != nil {
 		return err
 	}
-	var errs []error
 	for _, j := range jobs {
 		<-j.done
-		errs = append(errs, j.err)
+	}
+	var errs []error
+	for _, name := range names {
+		if module := l.needed(name); module != "" {
+			errs = append(errs, jobs[module].err)
+		}
 	}
 	return errors.Join(errs...)
 }
 
-func (l *Loader) feature(name string) ([]*job, error) {
+// feature starts what a feature needs, and returns its names and the jobs by module.
+func (l *Loader) feature(name string) ([]string, map[string]*job, error) {
 	f, ok := l.table.Feature(name)
 	if !ok {
-		return nil, fmt.Errorf("cannot load what %s needs: %w", name, modtable.ErrUnknown)
+		return nil, nil, fmt.Errorf("cannot load what %s needs: %w", name, modtable.ErrUnknown)
 	}
-	return l.start(f)
+	jobs, err := l.start(f)
+	return f, jobs, err
+}
+
+// needed returns the module without which a name of a feature is not there, empty if there is none.
+func (l *Loader) needed(name string) string {
+	algorithm, is := strings.CutPrefix(name, modtable.CryptoPrefix)
+	if !is {
+		if _, ok := l.table.Module(name); ok {
+			return name
+		}
+		return ""
+	}
+	for _, a := range l.table.Algorithms {
+		if a.Name == algorithm && a.Builtin {
+			return ""
+		}
+	}
+	modules, err := l.table.Plan(l.cpu, name)
+	if err != nil || len(modules) == 0 {
+		return ""
+	}
+	return modules[len(modules)-1].Name
 }
 
 // Busy reports whether modules are being loaded.
@@ -91,15 +121,15 @@ func (l *Loader) Busy() bool {
 // Idle is signalled when the last of the modules that were being loaded is done.
 func (l *Loader) Idle() <-chan struct{} { return l.idle }
 
-// start returns the jobs that load the named modules, one a name's whole plan, and begins those that were not.
-func (l *Loader) start(names []string) ([]*job, error) {
+// start returns the jobs that load the named modules and all that these need, by module, and begins those that were not.
+func (l *Loader) start(names []string) (map[string]*job, error) {
 	modules, err := l.table.Plan(l.cpu, names...)
 	if err != nil {
 		return nil, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var jobs []*job
+	jobs := make(map[string]*job, len(modules))
 	for _, m := range modules {
 		j := l.jobs[m.Name]
 		if j == nil {
@@ -109,7 +139,7 @@ func (l *Loader) start(names []string) ([]*job, error) {
 			// Plan's order guarantees that whatever m waits for has its job already.
 			go l.run(m, j, l.jobsOf(m.Deps), l.jobsOf(m.Soft))
 		}
-		jobs = append(jobs, j)
+		jobs[m.Name] = j
 	}
 	return jobs, nil
 }
@@ -165,12 +195,13 @@ func Devices(sys *os.Root) []Device {
 		for _, dev := range list(sys, "bus/"+bus+"/devices") {
 			path := "bus/" + bus + "/devices/" + dev
 			b, err := sys.ReadFile(path + "/modalias")
-			if err != nil || len(b) < 2 {
+			modalias := strings.TrimSuffix(string(b), "\n")
+			if err != nil || modalias == "" {
 				continue
 			}
-			d := Device{Path: path, Modalias: string(b[:len(b)-1])}
+			d := Device{Path: path, Modalias: modalias}
 			if link, err := sys.Readlink(path + "/driver"); err == nil {
-				d.Driver = link[lastSlash(link)+1:]
+				d.Driver = link[strings.LastIndexByte(link, '/')+1:]
 			}
 			out = append(out, d)
 		}
@@ -178,13 +209,27 @@ func Devices(sys *os.Root) []Device {
 	return out
 }
 
-func lastSlash(s string) int {
-	for i := len(s) - 1; i >= 0; i-- {
-		if s[i] == '/' {
-			return i
+// maxAttribute is what the kernel prints into a file of sysfs at most.
+const maxAttribute = 4096
+
+// Modaliases returns the modalias of every device on every bus, several times what several devices say. It is what [Devices]
+// finds without asking for drivers, and several times as fast.
+func Modaliases(sys *os.Root) []string {
+	dir, err := sys.Open(".")
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	var out []string
+	for _, bus := range list(sys, "bus") {
+		for _, dev := range list(sys, "bus/"+bus+"/devices") {
+			b, err := inroot.ReadFile(dir, "bus/"+bus+"/devices/"+dev+"/modalias", maxAttribute)
+			if alias := strings.TrimSuffix(string(b), "\n"); err == nil && alias != "" {
+				out = append(out, alias)
+			}
 		}
 	}
-	return -1
+	return out
 }
 
 func list(root *os.Root, dir string) []string {

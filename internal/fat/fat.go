@@ -309,8 +309,7 @@ func parseBootSector(b []byte, size int64) (geometry, error) {
 	default:
 		g.kind = FAT16
 	}
-	numbers := min(clusters+firstCluster, perTable*sector*8/int64(g.kind))
-	g.limit = uint32(numbers)
+	g.limit = uint32(min(clusters+firstCluster, perTable*sector*8/int64(g.kind)))
 	g.table = reserved * sector
 	g.rootStart = (reserved + tables*perTable) * sector
 	g.data = dataSector * sector

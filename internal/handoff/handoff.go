@@ -153,7 +153,9 @@ func placeExtra(extra *mount.Mount, n Next) ([]string, error) {
 			if err := os.MkdirAll(encrypted, 0o700); err != nil {
 				return nil, fmt.Errorf("cannot pass on the credentials: %w", err)
 			}
-			if err := copyFile(from+"/"+e.Name(), encrypted+"/"+strings.TrimSuffix(e.Name(), ".cred"), 0o400); err != nil {
+			// The UKI's own credential goes before everybody's of the same name, as in systemd.
+			err := copyFile(from+"/"+e.Name(), encrypted+"/"+strings.TrimSuffix(e.Name(), ".cred"), 0o400)
+			if err != nil && !errors.Is(err, fs.ErrExist) {
 				return nil, err
 			}
 			found = true

@@ -150,35 +150,6 @@ func makeFileSystem(ctx context.Context, o Options, tree, out string) error {
 	return pad(out, 4096)
 }
 
-func makeExt4(ctx context.Context, tree, out string, uuid guid.GUID, stamp int64) error {
-	var size int64
-	err := filepath.WalkDir(tree, func(_ string, d os.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		size += (info.Size()+4095)&^4095 + 4096
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("cannot measure the tree: %w", err)
-	}
-	size = (size + size/8 + 16<<20) &^ (1<<20 - 1)
-	f, err := os.Create(out)
-	if err != nil {
-		return fmt.Errorf("cannot make ext4: %w", err)
-	}
-	if err := errors.Join(f.Truncate(size), f.Close()); err != nil {
-		return fmt.Errorf("cannot make ext4: %w", err)
-	}
-	cmd := exec.CommandContext(ctx, "mke2fs", "-q", "-t", "ext4", "-b", "4096", "-O", "^has_journal,^metadata_csum_seed", "-m", "0", "-U", uuid.String(), "-E", "hash_seed="+uuid.String(), "-d", tree, out)
-	cmd.Env = append(os.Environ(), "E2FSPROGS_FAKE_TIME="+strconv.FormatInt(max(stamp, 1), 10))
-	return runTool("e2fsprogs", cmd)
-}
-
 // assemble puts file system, hash tree and signature into one GPT image.
 func assemble(ctx context.Context, o Options, data, out string) (*Result, error) {
 	in, err := os.Open(data)

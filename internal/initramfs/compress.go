@@ -37,6 +37,12 @@ func (c Compression) String() string {
 	return string(c)
 }
 
+// Compressed returns how many bytes data takes when it is compressed by itself.
+func Compressed(ctx context.Context, c Compression, data []byte) (int, error) {
+	out, err := compress(ctx, c, data)
+	return len(out), err
+}
+
 // compress compresses an archive with the tools that the kernel's decompressors were tested with. Both run in one thread, as
 // the number of threads changes the result.
 func compress(ctx context.Context, c Compression, data []byte) ([]byte, error) {

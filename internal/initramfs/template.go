@@ -32,6 +32,10 @@ type Template struct {
 	Dir string
 	// GOARCH is the architecture to build for, if the template does not say. It is the host's if empty.
 	GOARCH string
+	// Without leaves these commands of the template out, to see what they cost.
+	Without []string
+	// Symbols leaves the symbol table in the busybox, to see what it consists of. It is loaded no differently.
+	Symbols bool
 }
 
 // buildArgs are added to the go command, behind gobusybox's own arguments.
@@ -40,6 +44,9 @@ type Template struct {
 //   - It builds in GOPATH mode, where the toolchain chooses the defaults of Go 1.20 for all GODEBUG settings, among them
 //     weak TLS and X.509 ones; the linker flag empties that list. As -ldflags replaces gobusybox's, those are repeated.
 var buildArgs = [...]string{"-a=false", "-ldflags=-s -w -buildid= -X=runtime.godebugDefault="}
+
+// symbolArgs are the same with a symbol table, but without the line tables for debuggers.
+var symbolArgs = [...]string{"-a=false", "-ldflags=-w -buildid= -X=runtime.godebugDefault="}
 
 // build builds the commands and returns what mkuimage would put into its archive.
 func (t Template) build(ctx context.Context, progress func(string)) ([]cpio.Record, error) {
@@ -70,8 +77,18 @@ func (t Template) build(ctx context.Context, progress func(string)) ([]cpio.Reco
 	if err != nil {
 		return nil, fmt.Errorf("cannot build %s of %s: %w", t.Config, t.File, err)
 	}
+	if len(t.Without) > 0 {
+		// The command that is init may be one of them.
+		opts.InitCmd = ""
+	}
+	args := buildArgs[:]
+	if t.Symbols {
+		args = symbolArgs[:]
+	}
 	for i := range opts.Commands {
-		opts.Commands[i].BuildOpts = &golang.BuildOpts{ExtraArgs: buildArgs[:]}
+		c := &opts.Commands[i]
+		c.BuildOpts = &golang.BuildOpts{ExtraArgs: args}
+		c.Packages = slices.DeleteFunc(slices.Clone(c.Packages), func(p string) bool { return slices.Contains(t.Without, p) })
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -93,6 +110,26 @@ func (t Template) build(ctx context.Context, progress func(string)) ([]cpio.Reco
 		records = append(records, r)
 	}
 	return records, nil
+}
+
+// Commands returns the commands of the template as it names them, and the build tags they are built with.
+func (t Template) Commands() (commands, tags []string, err error) {
+	dir, err := filepath.Abs(t.Dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot find the module: %w", err)
+	}
+	mods, err := t.modifiers(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	opts, err := uimage.OptionsFor(append([]uimage.Modifier{uimage.WithReplaceEnv(golang.Default(golang.DisableCGO()))}, mods...)...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot read %s of %s: %w", t.Config, t.File, err)
+	}
+	for _, c := range opts.Commands {
+		commands = append(commands, c.Packages...)
+	}
+	return commands, opts.Env.BuildTags, nil
 }
 
 // environ returns the Go environment of the build.

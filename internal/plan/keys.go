@@ -5,6 +5,7 @@ package plan
 
 import (
 	"encoding/hex"
+	"fmt"
 	"math"
 	"path"
 	"slices"
@@ -145,9 +146,17 @@ func (p *Plan) set(name, value string, in Input) error {
 	case "log":
 		return word(&p.Log, value, LevelInfo, LevelDebug, LevelErr)
 	case "fail":
+		if value == string(FailShell) && !in.HasShell {
+			return errNoShell
+		}
 		return word(&p.Fail, value, FailReboot, FailPowerOff, FailHalt, FailShell)
 	case "break":
-		return words(&p.Break, value, StageStorage, StageVerify, StageMount, StageMerge, StageHandoff)
+		if err := words(&p.Break, value, StageStorage, StageVerify, StageMount, StageMerge, StageHandoff); err != nil {
+			return err
+		}
+		if !in.HasShell {
+			return errNoShell
+		}
 	case "overlay", "merge", "measure":
 		// The default of each is what happens; asking for more is an error, not a silent nothing.
 		if value != "no" {
@@ -195,6 +204,9 @@ func (p *Plan) setDevice(value string) error {
 	p.Device = d
 	return nil
 }
+
+// errNoShell says that a shell is asked for where none was built in.
+var errNoShell = fmt.Errorf("no shell was built into it: %w", ErrNotHere)
 
 // bad makes the error for a value outside the grammar that allowed describes; the caller adds key and place.
 func bad(allowed string) error { return &KeyError{Allowed: allowed, Err: ErrValue} }
@@ -254,7 +266,7 @@ func timeSpan(value string) (time.Duration, error) {
 		}
 	}
 	n, err := strconv.ParseUint(digits, 10, 32)
-	if err != nil || n == 0 {
+	if err != nil || n == 0 || n > uint64(math.MaxInt64/unit) {
 		return 0, bad(allowed)
 	}
 	return time.Duration(n) * unit, nil

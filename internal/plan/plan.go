@@ -150,17 +150,15 @@ func New(in Input) (*Plan, error) {
 			errs = append(errs, fmt.Errorf("cannot use %s of the trust store: %w", c.Name, err))
 			continue
 		}
-		p.Trust = append(p.Trust, certs...)
+		// systemd takes the first of a file and drops the rest without a word; either choice would surprise somebody.
+		if len(certs) != 1 {
+			errs = append(errs, fmt.Errorf("cannot use %s of the trust store: it holds %d certificates, wanted one a file: %w", c.Name, len(certs), ErrValue))
+			continue
+		}
+		p.Trust = append(p.Trust, certs[0])
 	}
 	errs = append(errs, p.addConfig(in)...)
 	errs = append(errs, p.addCommandLine(in)...)
-	if len(p.Break) > 0 && !in.HasShell {
-		errs = append(errs, &KeyError{Key: "ddi.break", Value: joinText(p.Break), Where: whereCommandLine, Err: fmt.Errorf("no shell was built into it: %w", ErrNotHere)})
-	}
-	if p.Fail == FailShell && !in.HasShell {
-		errs = append(errs, &KeyError{Key: "ddi.fail", Value: string(p.Fail), Where: whereCommandLine, Err: fmt.Errorf("no shell was built into it: %w", ErrNotHere)})
-		p.Fail = FailReboot
-	}
 	return p, errors.Join(errs...)
 }
 

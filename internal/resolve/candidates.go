@@ -69,7 +69,8 @@ func order(first bool) int {
 func nameOf(p string) version.Name {
 	dir, base := path.Split(p)
 	parent := path.Base(dir)
-	n, err := version.ParseName(base, imageSuffix)
+	// FAT may have stored the name in capitals.
+	n, err := version.ParseName(base, base[max(0, len(base)-len(imageSuffix)):])
 	if strings.HasSuffix(parent, ".v") {
 		n, err = version.ParseInV(parent, base, imageSuffix)
 	}

@@ -30,6 +30,8 @@ type Firmware struct {
 	// BootPartition is the partition the UKI was loaded from, zero if no variable says so; Variable is which one did.
 	BootPartition guid.GUID `json:"boot_partition"`
 	Variable      string    `json:"variable,omitempty"`
+	// SecureBoot is whether the firmware verified what it started; nil if it does not say.
+	SecureBoot *bool `json:"secure_boot,omitempty"`
 	// UKI is the path of the running UKI on that partition.
 	UKI string `json:"uki,omitempty"`
 }

@@ -234,9 +234,9 @@ func ownDir(uki string) string {
 		return ""
 	}
 	dir, base := path.Split(path.Clean("/" + uki))
-	stem, ok := strings.CutSuffix(base, ".efi")
+	stem, ok := cutSuffixFold(base, ".efi")
 	if !ok {
 		return ""
 	}
-	return dir + stripCounter(stem) + ".efi.ddi.d"
+	return dir + stripCounter(stem) + base[len(stem):] + ".ddi.d"
 }

@@ -51,10 +51,9 @@ func Authenticate(p *plan.Plan, name string, arch gpt.Arch, img *Image) (*Authen
 	if a.Data, a.Hash, r = verityPartitions(name, arch, img.Table); r != nil {
 		return nil, r
 	}
-	guessed := slices.Concat(a.Data.UUID[:], a.Hash.UUID[:])
-	a.RootHash = guessed
 	var unsigned error
 	if img.Signature == nil {
+		a.RootHash = rootHashOf(p.Pins, a)
 		unsigned = errors.New("the image has no signature partition")
 	} else {
 		a.RootHash = img.Signature.RootHash
@@ -88,6 +87,17 @@ func Authenticate(p *plan.Plan, name string, arch gpt.Arch, img *Image) (*Authen
 		return refuse(RulePin, nil, "an image of a root file system", "one of /usr, because of ddi.usrhash=")
 	}
 	return a, nil
+}
+
+// rootHashOf returns the root hash of an image that does not say it itself: the pin that its partition UUIDs are made of, else
+// what the UUIDs are together, which is the whole of a root hash of 256 bits.
+func rootHashOf(pins [][]byte, a *Authentic) []byte {
+	for _, pin := range pins {
+		if data, hash, err := gpt.RootHashUUIDs(pin); err == nil && data == a.Data.UUID && hash == a.Hash.UUID {
+			return pin
+		}
+	}
+	return slices.Concat(a.Data.UUID[:], a.Hash.UUID[:])
 }
 
 // verityPartitions picks the image's data and hash partition. An image with two of a kind is refused, stricter than systemd,

@@ -193,6 +193,7 @@ func TestParseCertificateBuilt(t *testing.T) {
 		{name: "two key ids", spec: certSpec{extensions: extensions([2][]byte{skid, octets([]byte("id"))}, [2][]byte{skid, octets([]byte("id"))})}, text: "subject key identifier"},
 		{name: "empty key id", spec: certSpec{extensions: extensions([2][]byte{skid, octets(nil)})}, text: "subject key identifier"},
 		{name: "key id not octets", spec: certSpec{extensions: extensions([2][]byte{skid, []byte("id")})}, text: "subject key identifier"},
+		{name: "after the key id", spec: certSpec{extensions: extensions([2][]byte{skid, append(octets([]byte("id")), 5, 0)})}, text: "subject key identifier"},
 		{name: "after extensions", spec: certSpec{extensions: append(extensions(), 5, 0)}, text: "extensions"},
 		{name: "after signature", spec: certSpec{tail: derNull}, text: "outer structure"},
 		{name: "after certificate", spec: certSpec{after: []byte{0}}, text: "outer structure"},

@@ -131,8 +131,6 @@ func (c *Certificate) CheckKey() error {
 			return fmt.Errorf("key of %v has exponent %d, wanted an odd one of at least 3: %w", c, key.E, ErrWeak)
 		case bits > maxRSA:
 			return fmt.Errorf("key of %v has %d bits, wanted at most %d: %w", c, bits, maxRSA, ErrUnsupported)
-		case key.E > maxRSAExponent:
-			return fmt.Errorf("key of %v has exponent %d, wanted at most %d: %w", c, key.E, maxRSAExponent, ErrUnsupported)
 		}
 		return nil
 	case *ecdsa.PublicKey:

@@ -41,6 +41,7 @@ type boot struct {
 	passed  map[plan.Stage]bool
 	args    []string
 	env     []string
+	calm    func() // ends what hurry began
 }
 
 // Run boots. It is what PID 1 does, and it returns only what keeps the machine from booting; args and env go to the next init.
@@ -57,6 +58,8 @@ func Run(ctx context.Context, world *World, log *report.Log, args, env []string)
 		passed:  map[plan.Stage]bool{},
 	}
 	defer b.close()
+	b.calm = hurry(world.Sys)
+	defer b.calm()
 	if err := b.makePlan(); err != nil {
 		return b.plan, err
 	}
@@ -136,10 +139,13 @@ func (b *boot) begin(ctx context.Context) error {
 		b.log.Warn("%v", err)
 	}
 	fw := b.facts.Firmware
-	b.report.UKI = fw.UKI
+	b.report.UKI, b.report.SecureBoot = fw.UKI, fw.SecureBoot
 	text = "no EFI variable names the boot partition"
 	if fw.Variable != "" {
 		text = fmt.Sprintf("%s=%s %s", fw.Variable, fw.BootPartition, fw.UKI)
+	}
+	if fw.SecureBoot != nil && *fw.SecureBoot {
+		text += ", Secure Boot on"
 	}
 	b.done("firmware", end(text), "%s", text)
 	b.rescan()
@@ -222,10 +228,14 @@ func (b *boot) carryOut(a *resolve.Action) error {
 	case resolve.Attach:
 		text = b.attach(part, a.Image, img)
 	case resolve.Mount:
-		text = b.mount(a.Image, img)
+		text = b.mount(part, a.Image, img)
 	case resolve.Discard:
-		b.log.Err("%s", a.Reason)
-		return b.discard(a.Image, img)
+		if img.Refusal == nil && img.Err == nil {
+			// Refused by the identity rules just now; anything else was logged when it happened.
+			b.log.Err("%s", a.Reason)
+		}
+		b.discard(a.Image, img)
+		return nil
 	case resolve.Enter:
 		return b.enter(part, a.Image, img)
 	}
@@ -274,11 +284,11 @@ func (b *boot) attach(part *resolve.Partition, file string, img *resolve.Image) 
 }
 
 // mount mounts the verified file system detached and reads what it says of itself.
-func (b *boot) mount(file string, img *resolve.Image) string {
+func (b *boot) mount(part *resolve.Partition, file string, img *resolve.Image) string {
 	up := b.images[file]
 	fail := func(err error) string {
 		if up.Corrupt() {
-			img.Refusal = &resolve.Refusal{Candidate: file, Rule: resolve.RuleVerity, Err: err, Found: "a block that is not what was signed", Wanted: "root hash " + hex.EncodeToString(img.Authentic.RootHash)}
+			img.Refusal = &resolve.Refusal{Candidate: part.Node + ":" + file, Rule: resolve.RuleVerity, Err: err, Found: "a block that is not what was signed", Wanted: "root hash " + hex.EncodeToString(img.Authentic.RootHash)}
 		} else {
 			img.Err = err
 		}
@@ -302,19 +312,12 @@ func (b *boot) mount(file string, img *resolve.Image) string {
 	return fmt.Sprintf("%s image, %s, ID=%s VERSION_ID=%s IMAGE_VERSION=%s", t.Kind, fstype, t.OSRelease.Get("ID"), t.OSRelease.Get("VERSION_ID"), t.OSRelease.Get("IMAGE_VERSION"))
 }
 
-func (b *boot) discard(file string, img *resolve.Image) error {
+// discard takes a refused candidate's devices away. What refused it stays among the facts.
+func (b *boot) discard(file string, img *resolve.Image) {
 	img.Device = ""
-	up := b.images[file]
-	if up == nil {
-		return nil
-	}
-	if img.Refusal == nil && img.Tree != nil {
-		img.Refusal = resolve.CheckIdentity(b.plan, file, img.Tree)
-	}
-	if err := up.Discard(); err != nil {
+	if err := b.images[file].Discard(); err != nil {
 		b.log.Warn("%v", err)
 	}
-	return nil
 }
 
 // deviceName is the name under which the next init finds the image. An initrd image's must not be a designator, or systemd
@@ -323,7 +326,8 @@ func deviceName(kind plan.Kind, rootHash []byte) string {
 	if kind == plan.KindOS {
 		return "root"
 	}
-	return hex.EncodeToString(rootHash) + "-verity"
+	// A device's name has at most 127 bytes: of a SHA-512 root hash, its first half.
+	return hex.EncodeToString(rootHash[:min(len(rootHash), 48)]) + "-verity"
 }
 
 // enter hands over; it returns only if that failed.
@@ -358,6 +362,7 @@ func (b *boot) enter(part *resolve.Partition, file string, img *resolve.Image) e
 	if err := b.report.Write(ReportPath); err != nil {
 		b.log.Warn("%v", err)
 	}
+	b.calm()
 	b.devices.close()
 	b.control.Close()
 	lost, err := handoff.Enter(handoff.Next{Tree: m, Init: tree.Init, Args: b.args, Env: b.env, HasExtra: hasExtra})

@@ -61,14 +61,20 @@ func startDevices(ctx context.Context, w *World, table *modtable.Table, log *rep
 		cpu = strings.TrimSpace(string(b))
 	}
 	d.loader = drivers.New(table, cpu, d.load, d.loadedOne)
-	// Disks take longest to appear, so their drivers go first.
-	for _, dev := range drivers.Devices(w.Sys) {
-		d.seen++
-		if dev.Modalias != cpu {
-			d.offer(dev.Modalias)
+	// Disks take longest to appear, so their drivers go first. With nothing to load, nothing is looked for.
+	if len(table.Aliases) > 0 {
+		for _, alias := range drivers.Modaliases(w.Sys) {
+			d.seen++
+			if alias != cpu {
+				d.offer(alias)
+			}
 		}
 	}
+	_, noEFI := w.Sys.Stat("firmware/efi")
 	for _, f := range stackFeatures {
+		if f == "efivarfs" && noEFI != nil {
+			continue
+		}
 		if err := d.loader.StartFeature(f); err != nil && !errors.Is(err, modtable.ErrUnknown) {
 			log.Warn("%v", err)
 		}
@@ -147,8 +153,8 @@ func (d *devices) mountEFIVars() error {
 func (d *devices) event(msg []byte) (block bool, changed string) {
 	if msg == nil {
 		// Events were lost: look at everything.
-		for _, dev := range drivers.Devices(d.world.Sys) {
-			d.offer(dev.Modalias)
+		for _, alias := range drivers.Modaliases(d.world.Sys) {
+			d.offer(alias)
 		}
 		return true, ""
 	}

@@ -86,7 +86,7 @@ func (c *Control) Load(name string, readOnly bool, targets []dmtable.Target) err
 // Resume makes the loaded table live. For a device that already had one it first suspends it, without asking the file
 // system above to freeze: nothing is written to a read-only one.
 func (c *Control) Resume(name string) error {
-	_, err := c.do("resume", unix.DM_DEV_SUSPEND, name, "", 0, nil)
+	_, err := c.do("resume", unix.DM_DEV_SUSPEND, name, "", unix.DM_SKIP_LOCKFS_FLAG, nil)
 	return err
 }
 

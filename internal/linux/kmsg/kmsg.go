@@ -69,7 +69,7 @@ func Split(text string) []string {
 			if r == '\t' {
 				return ' '
 			}
-			if r < ' ' || r == 0x7f {
+			if r < ' ' || r >= 0x7f && r < 0xa0 {
 				return '?'
 			}
 			return r

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,7 +28,10 @@ const (
 var ErrOverrun = errors.New("uevents were lost")
 
 // Socket is a subscription to uevents. It is made before sysfs is walked, so that nothing falls between the two.
-type Socket struct{ f *os.File }
+type Socket struct {
+	f      *os.File
+	closed atomic.Bool
+}
 
 // Open subscribes.
 func Open() (*Socket, error) {
@@ -41,7 +45,7 @@ func Open() (*Socket, error) {
 		unix.Close(fd)
 		return nil, fmt.Errorf("cannot subscribe to uevents: %w", err)
 	}
-	return &Socket{os.NewFile(uintptr(fd), "uevents")}, nil
+	return &Socket{f: os.NewFile(uintptr(fd), "uevents")}, nil
 }
 
 // Receive waits for the next message of the kernel. It returns an error wrapping [ErrOverrun] where events were lost, after
@@ -60,6 +64,9 @@ func (s *Socket) Receive(buf []byte) (int, error) {
 			return !errors.Is(rerr, unix.EAGAIN)
 		})
 		switch {
+		case err != nil && s.closed.Load():
+			// What SyscallConn returns for a file that is closed meanwhile is an error of its own.
+			return 0, fmt.Errorf("cannot receive a uevent: %w", os.ErrClosed)
 		case err != nil:
 			return 0, fmt.Errorf("cannot receive a uevent: %w", err)
 		case errors.Is(rerr, unix.ENOBUFS):
@@ -102,4 +109,7 @@ func (s *Socket) Run(ctx context.Context, out chan<- []byte) error {
 }
 
 // Close ends the subscription.
-func (s *Socket) Close() error { return s.f.Close() }
+func (s *Socket) Close() error {
+	s.closed.Store(true)
+	return s.f.Close()
+}

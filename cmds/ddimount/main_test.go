@@ -1,0 +1,147 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package main
+
+import (
+	"flag"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/initddi/initddi/internal/ddi/dditest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"ddimount": main})
+}
+
+// TestScripts runs the program as a user does. The images are in $IMAGES, $ROOTHASH is the good one's.
+func TestScripts(t *testing.T) {
+	s := dditest.Make(t)
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("IMAGES", s.Dir)
+			e.Setenv("ROOTHASH", s.RootHash)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			// status CODE PROGRAM ARGS... demands an exit status.
+			"status": func(ts *testscript.TestScript, _ bool, args []string) {
+				want, err := strconv.Atoi(args[0])
+				ts.Check(err)
+				err = ts.Exec(args[1], args[2:]...)
+				got := 0
+				if exit, ok := err.(*exec.ExitError); ok {
+					got = exit.ExitCode()
+				} else {
+					ts.Check(err)
+				}
+				if got != want {
+					ts.Fatalf("exit status %d, want %d", got, want)
+				}
+			},
+		},
+	})
+}
+
+// TestHelpNamesEveryFlag keeps the help complete, and the flags that it teaches real.
+func TestHelpNamesEveryFlag(t *testing.T) {
+	flags := flag.NewFlagSet("ddimount", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	(&options{}).define(flags, &verbs{})
+	var taught []string
+	for _, m := range regexp.MustCompile(`(?m)(?:^|\s)(--?[A-Za-z][a-z-]*)`).FindAllStringSubmatch(helpText, -1) {
+		taught = append(taught, m[1])
+	}
+	flags.VisitAll(func(f *flag.Flag) {
+		name := "--" + f.Name
+		if len(f.Name) == 1 {
+			name = "-" + f.Name
+		}
+		if !slices.Contains(taught, name) {
+			t.Errorf("--help does not name %s", name)
+		}
+	})
+	for _, name := range taught {
+		if flags.Lookup(strings.TrimLeft(name, "-")) == nil {
+			t.Errorf("--help names %s, which does not exist", name)
+		}
+	}
+}
+
+var update = flag.Bool("update", false, "write the tables of the completion scripts anew")
+
+// TestCompletionTables compares what the completion scripts know with what the program takes.
+func TestCompletionTables(t *testing.T) {
+	var names []string
+	flags := flag.NewFlagSet("ddimount", flag.ContinueOnError)
+	(&options{}).define(flags, &verbs{})
+	flags.VisitAll(func(f *flag.Flag) {
+		switch {
+		case len(f.Name) == 1:
+			names = append(names, "-"+f.Name)
+		case f.Name == "trust" || strings.HasPrefix(f.Name, "root-hash"):
+			names = append(names, "--"+f.Name+"=")
+		default:
+			names = append(names, "--"+f.Name)
+		}
+	})
+	for file, line := range map[string]string{
+		"../../completion/bash/ddimount": "    opts='" + strings.Join(names, " ") + "'",
+		"../../completion/zsh/_ddimount": "    opts=(" + strings.Join(names, " ") + ")",
+	} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := regexp.MustCompile(`(?m)^    # flags\n(?:    opts=.*\n)?`)
+		want := "    # flags\n" + line + "\n"
+		if *update {
+			b = found.ReplaceAllLiteral(b, []byte(want))
+			if err := os.WriteFile(file, b, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := string(found.Find(b)); got != want {
+			t.Errorf("%s does not know what the program takes; -update corrects it. It has\n%swant\n%s", file, got, want)
+		}
+	}
+}
+
+// TestManualNamesEveryFlag holds ddimount(8) against the program.
+func TestManualNamesEveryFlag(t *testing.T) {
+	b, err := os.ReadFile("../../docs/man/ddimount.8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := flag.NewFlagSet("ddimount", flag.ContinueOnError)
+	(&options{}).define(flags, &verbs{})
+	flags.VisitAll(func(f *flag.Flag) {
+		name := "-" + f.Name
+		if len(f.Name) == 1 {
+			name = f.Name
+		}
+		if !regexp.MustCompile(`(?m)^\.It .*Fl ` + name + `( |$)`).Match(b) {
+			t.Errorf("ddimount.8 does not explain -%s", name)
+		}
+	})
+}
+
+func TestMainIsThin(t *testing.T) {
+	b, err := os.ReadFile("main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(b), "\n"); n > 70 {
+		t.Errorf("main.go has %d lines: what the program does belongs behind it", n)
+	}
+}

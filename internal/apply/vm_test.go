@@ -1,0 +1,299 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package apply
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/initddi/initddi/internal/dmtable"
+	"github.com/initddi/initddi/internal/extent"
+	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/linux/dm"
+	"github.com/initddi/initddi/internal/linux/kerneltest"
+	"github.com/initddi/initddi/internal/linux/loop"
+	"github.com/initddi/initddi/internal/linux/memfile"
+	"github.com/initddi/initddi/internal/plan"
+	"github.com/initddi/initddi/internal/resolve"
+	"github.com/initddi/initddi/internal/verity"
+)
+
+// sample is the image that the machine comes with.
+func sample(t *testing.T) ([]byte, *gpt.Table, *resolve.Authentic) {
+	t.Helper()
+	b, err := os.ReadFile("/tests/os.raw")
+	must(t, err)
+	table, err := gpt.Read(bytes.NewReader(b), int64(len(b)), 0)
+	must(t, err)
+	a := &resolve.Authentic{Data: table.Partitions[0], Hash: table.Partitions[1]}
+	a.RootHash = slices.Concat(a.Data.UUID[:], a.Hash.UUID[:])
+	return b, table, a
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// partition is a block device on which the file lies in pieces of the given size, the last piece first, none next to another.
+func partition(t *testing.T, file []byte, piece int64) Source {
+	t.Helper()
+	mem, err := memfile.New("partition")
+	must(t, err)
+	defer mem.Close()
+	n := (int64(len(file)) + piece - 1) / piece
+	gap := max(piece, 4096)
+	src := Source{BlockSize: 512}
+	for i := range n {
+		at := (n-1-i)*(piece+gap) + 64<<10
+		part := file[i*piece : min((i+1)*piece, int64(len(file)))]
+		_, err := mem.WriteAt(part, at)
+		must(t, err)
+		src.Extents = append(src.Extents, extent.Extent{Offset: at, Length: int64(len(part))})
+	}
+	must(t, mem.Truncate(n*(piece+gap)+1<<20))
+	d, err := loop.Attach("/dev", mem, loop.Options{})
+	must(t, err)
+	t.Cleanup(func() { d.Close() })
+	src.Device = d.Name()
+	return src
+}
+
+func control(t *testing.T) *dm.Control {
+	t.Helper()
+	c, err := dm.Open("/dev/mapper/control")
+	must(t, err)
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// inUse lists the device mapper and loop devices that are there.
+func inUse() string {
+	var out []string
+	for _, pattern := range []string{"/sys/block/dm-*/dm/name", "/sys/block/loop*/loop/backing_file"} {
+		names, _ := filepath.Glob(pattern)
+		out = append(out, names...)
+	}
+	return strings.Join(out, " ")
+}
+
+// wantInUse waits for the devices to be what they were: the kernel takes them away in its own time.
+func wantInUse(t *testing.T, before string) {
+	t.Helper()
+	for range 300 {
+		if inUse() == before {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("left behind: %s, before: %s", inUse(), before)
+}
+
+func inits(plan.Kind) []string { return []string{"/sbin/init"} }
+
+// TestVMInPlaceAndCopied brings the image up in every way and reads all of it.
+func TestVMInPlaceAndCopied(t *testing.T) {
+	kerneltest.NeedMachine(t)
+	file, table, a := sample(t)
+	c := control(t)
+	for _, test := range []struct {
+		name   string
+		piece  int64
+		block  int64
+		ask    bool
+		pieces bool
+		copied error
+	}{
+		{"one piece", int64(len(file)), 512, false, true, nil},
+		{"many pieces", 64 << 10, 512, false, true, nil},
+		{"pieces of a sector", 512, 512, false, true, nil},
+		{"a disk with large sectors", 4096, 4096, false, true, nil},
+		{"pieces smaller than the disk's sectors", 2560, 4096, false, false, dmtable.ErrUnaligned},
+		{"a copy that was asked for", 64 << 10, 512, true, false, errAsked},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			src := partition(t, file, test.piece)
+			src.BlockSize, src.Copy = test.block, test.ask
+			before := inUse()
+			img, err := Attach("/dev", "test", c, src, table, a)
+			must(t, err)
+			if (img.Pieces > 0) != test.pieces || !errors.Is(img.Copied, test.copied) {
+				t.Errorf("%d pieces, copied: %v", img.Pieces, img.Copied)
+			}
+			checkContent(t, img)
+			if img.Corrupt() {
+				t.Error("it says that it is corrupt")
+			}
+			must(t, img.Discard())
+			must(t, img.Discard())
+			wantInUse(t, before)
+		})
+	}
+}
+
+func checkContent(t *testing.T, img *Image) {
+	t.Helper()
+	fstype, err := img.FileSystem("/dev")
+	if err != nil || fstype != "erofs" {
+		t.Fatalf("%s, %v", fstype, err)
+	}
+	m, err := img.Mount(fstype, "/dev/"+img.Device)
+	must(t, err)
+	tree, err := ReadTree(m, fstype, inits)
+	must(t, err)
+	if tree.Kind != plan.KindOS || tree.OSRelease.Get("ID") != "sample" || tree.Init != "/sbin/init" || len(tree.MissingDirs) != 0 {
+		t.Errorf("%+v", tree)
+	}
+	f, err := m.Open("/usr/lib/blob")
+	must(t, err)
+	defer f.Close()
+	if n, err := io.Copy(io.Discard, f); err != nil || n != 2<<20 {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+// TestVMSettle hands an image over: it has its name, and is gone when its user is.
+func TestVMSettle(t *testing.T) {
+	kerneltest.NeedMachine(t)
+	file, table, a := sample(t)
+	for _, option := range []string{"", "panic_on_corruption"} {
+		src := partition(t, file, 64<<10)
+		before := inUse()
+		c := control(t)
+		img, err := Attach("/dev", "test", c, src, table, a)
+		must(t, err)
+		m, err := img.Mount("erofs", "/dev/"+img.Device)
+		must(t, err)
+		must(t, img.Settle("root", option))
+		info, err := c.Stat("root")
+		must(t, err)
+		want := "CRYPT-VERITY-" + strings.ReplaceAll(img.Superblock.UUID.String(), "-", "") + "-root"
+		if info.UUID != want || !info.ReadOnly || info.Suspended || "dm-"+fmt.Sprint(info.Minor) != img.Device {
+			t.Errorf("%q: %+v, want UUID %s", option, info, want)
+		}
+		f, err := m.Open("/sbin/init")
+		must(t, err)
+		if b, err := io.ReadAll(f); err != nil || string(b) != "#!/bin/sh\n" {
+			t.Errorf("%q: %q, %v", option, b, err)
+		}
+		f.Close()
+		must(t, m.Close())
+		wantInUse(t, before)
+	}
+}
+
+// TestVMDamaged: whatever is wrong, it is said, nothing false is read, and nothing is left behind.
+func TestVMDamaged(t *testing.T) {
+	kerneltest.NeedMachine(t)
+	file, table, a := sample(t)
+	c := control(t)
+	dataAt, hashAt := a.Data.Offset(table.SectorSize), a.Hash.Offset(table.SectorSize)
+	other := *a
+	other.RootHash = bytes.Repeat([]byte{7}, 32)
+	short := *a
+	short.Data.LastLBA = short.Data.FirstLBA + 7
+	for _, test := range []struct {
+		name    string
+		flip    int64 // bit of the file, -1: none
+		a       *resolve.Authentic
+		attach  error // wanted from Attach
+		corrupt bool
+	}{
+		{"the file system's superblock", dataAt + 1024, a, nil, true},
+		{"the root of the hash tree", hashAt + 4096, a, nil, true},
+		{"the salt", hashAt + 88, a, nil, true},
+		{"another root hash", -1, &other, nil, true},
+		{"no verity superblock", hashAt, a, verity.ErrNoSuperblock, false},
+		{"an unknown algorithm", hashAt + 32, a, verity.ErrUnsupported, false},
+		{"a data partition that is too small", -1, &short, verity.ErrTooSmall, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := bytes.Clone(file)
+			if test.flip >= 0 {
+				b[test.flip] ^= 1
+			}
+			src := partition(t, b, 64<<10)
+			before := inUse()
+			img, err := Attach("/dev", "test", c, src, table, test.a)
+			if test.attach != nil {
+				if !errors.Is(err, test.attach) || img != nil {
+					t.Errorf("%v, want %v", err, test.attach)
+				}
+				wantInUse(t, before)
+				return
+			}
+			must(t, err)
+			if fstype, err := img.FileSystem("/dev"); !errors.Is(err, unix.EIO) {
+				t.Errorf("read as %q, %v", fstype, err)
+			}
+			if img.Corrupt() != test.corrupt {
+				t.Error("it does not say that it is corrupt")
+			}
+			must(t, img.Discard())
+			wantInUse(t, before)
+		})
+	}
+}
+
+// TestVMDamagedLater: a block that is read after the mount.
+func TestVMDamagedLater(t *testing.T) {
+	kerneltest.NeedMachine(t)
+	file, table, a := sample(t)
+	b := bytes.Clone(file)
+	// In the middle of the data lies the blob.
+	b[a.Data.Offset(table.SectorSize)+a.Data.Size(table.SectorSize)/2] ^= 1
+	src := partition(t, b, 64<<10)
+	before := inUse()
+	img, err := Attach("/dev", "test", control(t), src, table, a)
+	must(t, err)
+	m, err := img.Mount("erofs", "/dev/"+img.Device)
+	must(t, err)
+	f, err := m.Open("/usr/lib/blob")
+	must(t, err)
+	if n, err := io.Copy(io.Discard, f); !errors.Is(err, unix.EIO) {
+		t.Errorf("read %d bytes of a damaged file: %v", n, err)
+	}
+	f.Close()
+	if !img.Corrupt() {
+		t.Error("it does not say that it is corrupt")
+	}
+	must(t, img.Discard())
+	wantInUse(t, before)
+}
+
+func TestVMAttachFails(t *testing.T) {
+	kerneltest.NeedMachine(t)
+	file, table, a := sample(t)
+	src := partition(t, file, 64<<10)
+	before := inUse()
+	c := control(t)
+	// The name is taken: the loop device that was made for it must go again.
+	_, err := c.Create("test", "")
+	must(t, err)
+	if _, err := Attach("/dev", "test", c, src, table, a); !errors.Is(err, unix.EBUSY) {
+		t.Error(err)
+	}
+	must(t, c.Remove("test", false))
+	src.Extents = src.Extents[:len(src.Extents)/2]
+	if _, err := Attach("/dev", "test", c, src, table, a); err == nil {
+		t.Error("half a file was brought up")
+	}
+	src.Device = "/dev/nothing"
+	if _, err := Attach("/dev", "test", c, src, table, a); !errors.Is(err, os.ErrNotExist) {
+		t.Error(err)
+	}
+	wantInUse(t, before)
+}

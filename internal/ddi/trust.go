@@ -1,0 +1,101 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package ddi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/initddi/initddi/internal/plan"
+)
+
+// TrustDirs returns the directories that hold trusted certificates, the one that decides about a name first, as systemd has them.
+func TrustDirs() []string {
+	return []string{"/etc/verity.d", "/run/verity.d", "/usr/local/lib/verity.d", "/usr/lib/verity.d"}
+}
+
+// maxTrustFile bounds a file of the trust store, as in stage 1.
+const maxTrustFile = 1 << 20
+
+// ReadTrust makes a plan out of a trust store and of stage 1's baked-in settings, which exist only inside of a stage 1 and
+// bring its pins and its lists of denied things with them. places are certificate files and directories with *.crt files;
+// places that are not there are not an error if optional is set. Of files with the same name in several directories the
+// first counts, and an empty one, or a link to /dev/null, switches those behind it off.
+func ReadTrust(places []string, optional bool) (*plan.Plan, error) {
+	var in plan.Input
+	var err error
+	if in.Config, err = readBounded(plan.ConfigPath); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	in.HasShell = true // whether there is one is no question here
+	var seen []string
+	for _, place := range places {
+		files, err := trustFiles(place)
+		if optional && errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot read the trust store: %w", err)
+		}
+		for _, name := range files {
+			base := filepath.Base(name)
+			if slices.Contains(seen, base) && filepath.Dir(name) == place {
+				continue
+			}
+			seen = append(seen, base)
+			b, err := readBounded(name)
+			if err != nil {
+				return nil, fmt.Errorf("cannot read the trust store: %w", err)
+			}
+			if len(b) > 0 {
+				in.Certificates = append(in.Certificates, plan.CertificateFile{Name: name, PEM: b})
+			}
+		}
+	}
+	return plan.New(in)
+}
+
+// trustFiles returns the certificate files at place, sorted.
+func trustFiles(place string) ([]string, error) {
+	info, err := os.Stat(place)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return []string{place}, nil
+	}
+	entries, err := os.ReadDir(place)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".crt") {
+			out = append(out, filepath.Join(place, e.Name()))
+		}
+	}
+	return out, nil
+}
+
+func readBounded(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxTrustFile+1))
+	if err == nil && len(b) > maxTrustFile {
+		err = fmt.Errorf("more than %d bytes: %w", maxTrustFile, fs.ErrInvalid)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read %s: %w", name, err)
+	}
+	return b, nil
+}

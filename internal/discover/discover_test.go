@@ -1,0 +1,250 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package discover_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/initddi/initddi/internal/discover"
+	"github.com/initddi/initddi/internal/discover/machinetest"
+	"github.com/initddi/initddi/internal/efivar"
+	"github.com/initddi/initddi/internal/esp"
+	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/guid"
+	"github.com/initddi/initddi/internal/resolve"
+)
+
+var (
+	uuid1 = guid.MustParse("11111111-1111-4111-8111-111111111111")
+	uuid2 = guid.MustParse("22222222-2222-4222-8222-222222222222")
+)
+
+func look(m *machinetest.Machine) *discover.Machine {
+	return &discover.Machine{Sys: m.Root("sys"), Dev: m.Root("dev")}
+}
+
+// build makes a disk image; it skips the test where a tool is missing.
+func build(t *testing.T, o esp.Options) (string, *gpt.Table) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "disk.img")
+	table, err := esp.Build(context.Background(), name, o)
+	if errors.Is(err, esp.ErrNoTool) {
+		t.Skip("needs ", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name, table
+}
+
+func TestFirmware(t *testing.T) {
+	type vars map[string][]byte
+	id := func(g guid.GUID) []byte { return efivar.EncodeString(strings.ToUpper(g.String())) }
+	text := efivar.EncodeString
+	for _, test := range []struct {
+		name string
+		vars vars
+		want resolve.Firmware
+		err  error
+	}{
+		{"none", vars{}, resolve.Firmware{EFI: true}, nil},
+		{"the stub's", vars{"StubDevicePartUUID": id(uuid1), "StubImageIdentifier": text(`\EFI\Linux\a.efi`)},
+			resolve.Firmware{EFI: true, BootPartition: uuid1, Variable: "StubDevicePartUUID", UKI: "/EFI/Linux/a.efi"}, nil},
+		{"the stub's before the loader's", vars{"StubDevicePartUUID": id(uuid1), "LoaderDevicePartUUID": id(uuid2), "StubImageIdentifier": text(`\a.efi`), "LoaderImageIdentifier": text(`\b.efi`)},
+			resolve.Firmware{EFI: true, BootPartition: uuid1, Variable: "StubDevicePartUUID", UKI: "/a.efi"}, nil},
+		{"the loader's", vars{"LoaderDevicePartUUID": id(uuid2), "LoaderImageIdentifier": text(`\b.efi`)},
+			resolve.Firmware{EFI: true, BootPartition: uuid2, Variable: "LoaderDevicePartUUID", UKI: "/b.efi"}, nil},
+		{"the stub's makes no sense", vars{"StubDevicePartUUID": text("x"), "LoaderDevicePartUUID": id(uuid2)},
+			resolve.Firmware{EFI: true, BootPartition: uuid2, Variable: "LoaderDevicePartUUID"}, guid.ErrSyntax},
+		{"a path that leaves the partition", vars{"StubImageIdentifier": text(`\..\..\etc`), "StubDevicePartUUID": id(uuid1)},
+			resolve.Firmware{EFI: true, BootPartition: uuid1, Variable: "StubDevicePartUUID"}, efivar.ErrSyntax},
+		{"far too long", vars{"StubImageIdentifier": make([]byte, 1<<20)}, resolve.Firmware{EFI: true}, efivar.ErrSyntax},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := machinetest.New(t)
+			m.Write("sys/firmware/efi/fw_platform_size", "64\n")
+			for name, data := range test.vars {
+				m.Variable(name, data)
+			}
+			got, err := look(m).Firmware()
+			if got != test.want || !errors.Is(err, test.err) {
+				t.Errorf("got %+v, %v\nwant %+v, %v", got, err, test.want, test.err)
+			}
+		})
+	}
+	if got, err := look(machinetest.New(t)).Firmware(); got != (resolve.Firmware{}) || err != nil {
+		t.Errorf("without EFI: %+v, %v", got, err)
+	}
+	m := machinetest.New(t)
+	m.VariableOf("SecureBoot", efivar.GlobalVendor(), []byte{1})
+	if got, err := look(m).Firmware(); err != nil || got.SecureBoot == nil || !*got.SecureBoot {
+		t.Errorf("Secure Boot: %+v, %v", got, err)
+	}
+}
+
+// summary says what partitions are, in short.
+func summary(parts []resolve.Partition) string {
+	var out []string
+	for _, p := range parts {
+		out = append(out, fmt.Sprintf("%s of %s %d %s %q %s %d*%d", p.Node, p.Disk, p.Number, p.Designator(), p.Label, p.UUID, p.Size/p.SectorSize, p.SectorSize))
+	}
+	return strings.Join(out, "\n")
+}
+
+func TestPartitions(t *testing.T) {
+	home, _ := gpt.TypeOf(gpt.Home, gpt.NoArch)
+	small, smallTable := build(t, esp.Options{ESPUUID: uuid1, ESPSize: 8 << 20, Partitions: []esp.Partition{{Type: home, UUID: uuid2, Name: "home", Size: 1 << 20}}})
+	big, bigTable := build(t, esp.Options{ESPUUID: uuid2, ESPSize: 300 << 20, SectorSize: 4096})
+	m := machinetest.New(t)
+	m.Disk("vda", small, 512, smallTable)
+	m.Disk("nvme0n1", big, 4096, bigTable)
+	// Without a table, shorter than a table, and not there when it is opened.
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, make([]byte, 1<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	m.Disk("vdb", empty, 512, &gpt.Table{SectorSize: 512, Partitions: []gpt.Partition{{Number: 1, FirstLBA: 2, LastLBA: 3}}})
+	m.Disk("vdc", small, 512, smallTable)
+	if err := os.Remove(m.Path("dev/vdc")); err != nil {
+		t.Fatal(err)
+	}
+	// Devices made of others are never where the firmware booted from.
+	m.Write("sys/devices/virtual/block/loop0/partition", "1\n")
+	if err := os.Symlink("../../devices/virtual/block/loop0", m.Path("sys/class/block/loop0p1")); err != nil {
+		t.Fatal(err)
+	}
+	machine := look(m)
+	parts, err := machine.Partitions()
+	want := `nvme0n1p1 of nvme0n1 1 esp "esp" ` + uuid2.String() + ` 76800*4096
+vda1 of vda 1 esp "esp" ` + uuid1.String() + ` 16384*512
+vda2 of vda 2 home "home" ` + uuid2.String() + ` 2048*512`
+	if got := summary(parts); got != want || err != nil {
+		t.Errorf("got %v\n%s\nwant\n%s", err, got, want)
+	}
+	disks := machine.DiskErrors()
+	if len(disks) != 2 || !errors.Is(disks["vdb"], gpt.ErrNoTable) || !errors.Is(disks["vdc"], fs.ErrNotExist) {
+		t.Errorf("disk errors: %v", disks)
+	}
+
+	// A disk is read once, until the kernel says that it changed.
+	b, err := os.ReadFile(small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(m.Path("dev/vdc"), b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if parts, _ = machine.Partitions(); len(parts) != 3 {
+		t.Errorf("read again without need:\n%s", summary(parts))
+	}
+	machine.Forget("vdc")
+	if parts, err = machine.Partitions(); len(parts) != 5 || err != nil {
+		t.Errorf("not read again: %v\n%s", err, summary(parts))
+	}
+}
+
+// TestPartitionsDisagree: what the kernel made a partition of must be what the table says, or a table that changed in between
+// would lead to other bytes.
+func TestPartitionsDisagree(t *testing.T) {
+	image, table := build(t, esp.Options{ESPUUID: uuid1, ESPSize: 8 << 20})
+	for name, change := range map[string]struct{ file, text string }{
+		"start":                {"vda1/start", "4096\n"},
+		"size":                 {"vda1/size", "16383\n"},
+		"number not in table":  {"vda1/partition", "7\n"},
+		"not a number":         {"vda1/start", "x\n"},
+		"negative":             {"vda1/start", "-1\n"},
+		"too large":            {"vda1/size", "99999999999999999\n"},
+		"sector size nonsense": {"queue/logical_block_size", "777\n"},
+		"disk size nonsense":   {"size", "1\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := machinetest.New(t)
+			base := m.Disk("vda", image, 512, table)
+			m.Write("sys/"+base+"/"+change.file, change.text)
+			parts, err := look(m).Partitions()
+			if len(parts) != 0 {
+				t.Errorf("got %s", summary(parts))
+			}
+			if strings.HasPrefix(change.file, "vda1/s") && (err == nil || !strings.Contains(err.Error(), "vda1")) {
+				t.Errorf("the error is %v", err)
+			}
+		})
+	}
+	// A device that vanishes half-way is not there.
+	m := machinetest.New(t)
+	base := m.Disk("vda", image, 512, table)
+	if err := os.Remove(m.Path("sys/" + base + "/vda1/size")); err != nil {
+		t.Fatal(err)
+	}
+	if parts, err := look(m).Partitions(); len(parts) != 0 || err != nil {
+		t.Errorf("got %s, %v", summary(parts), err)
+	}
+	if _, err := (&discover.Machine{Sys: m.Root("etc"), Dev: m.Root("dev")}).Partitions(); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without sysfs: %v", err)
+	}
+}
+
+func TestList(t *testing.T) {
+	file := func(path string) esp.File { return esp.File{Path: path, Data: []byte("x")} }
+	image, table := build(t, esp.Options{ESPUUID: uuid1, ESPSize: 8 << 20, Label: "BOOT", Files: []esp.File{
+		file("/loader/ddi/os_1.raw"), file("/loader/ddi/OS.RAW"), file("/loader/ddi/os.raw.v/os_2.raw"), file("/loader/ddi/os.raw.v/deeper.v/no.raw"),
+		file("/loader/ddi/other/no.raw"), file("/EFI/Linux/a.efi.ddi.d/x.raw"), file("/root.raw"), file("/loader/entries/no.raw"),
+	}})
+	m := machinetest.New(t)
+	m.Disk("vda", image, 512, table)
+	machine := look(m)
+	parts, err := machine.Partitions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := func(dirs ...string) string {
+		l := machine.List(parts[0], dirs)
+		if l.Err != nil || l.Label != "BOOT" || l.FileSystem != "FAT12" {
+			t.Errorf("%s %q: %v", l.FileSystem, l.Label, l.Err)
+		}
+		var names []string
+		for _, f := range l.Files {
+			if f.Size != 1 {
+				t.Errorf("%s has %d bytes", f.Path, f.Size)
+			}
+			names = append(names, f.Path)
+		}
+		slices.Sort(names)
+		return strings.Join(names, " ")
+	}
+	for _, test := range []struct{ dirs, want string }{
+		{"/loader/ddi", "/loader/ddi/OS.RAW /loader/ddi/os.raw.v/os_2.raw /loader/ddi/os_1.raw"},
+		{"/nothing", ""},
+		{"/EFI/Linux/a.efi.ddi.d /nothing /loader/ddi", "/EFI/Linux/a.efi.ddi.d/x.raw /loader/ddi/OS.RAW /loader/ddi/os.raw.v/os_2.raw /loader/ddi/os_1.raw"},
+		{"/efi/LINUX/A.efi.ddi.d", "/efi/LINUX/A.efi.ddi.d/x.raw"},
+		{"/", "/root.raw"},
+	} {
+		if got := list(strings.Fields(test.dirs)...); got != test.want {
+			t.Errorf("%s: got %s, want %s", test.dirs, got, test.want)
+		}
+	}
+
+	// What cannot be read is a fact too.
+	if l := machine.List(parts[0], []string{"/root.raw"}); l.Err == nil {
+		t.Error("a file is a directory")
+	}
+	m.Write("dev/vda1", strings.Repeat("x", 8<<20))
+	if l := machine.List(parts[0], []string{"/"}); l.Err == nil || !strings.Contains(l.Err.Error(), "/dev/vda1") {
+		t.Errorf("noise is FAT: %+v", l)
+	}
+	if err := os.Remove(m.Path("dev/vda1")); err != nil {
+		t.Fatal(err)
+	}
+	if l := machine.List(parts[0], []string{"/"}); !errors.Is(l.Err, fs.ErrNotExist) {
+		t.Errorf("no device: %+v", l)
+	}
+}

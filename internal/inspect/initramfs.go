@@ -1,0 +1,165 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package inspect
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/initddi/initddi/internal/initramfs"
+	"github.com/initddi/initddi/internal/modtable"
+	"github.com/initddi/initddi/internal/plan"
+	"github.com/initddi/initddi/internal/settings"
+)
+
+// Initramfs describes an initramfs; what only a stage 1 has is empty for others.
+type Initramfs struct {
+	Members  []Member `json:"members"`
+	Unpacked int64    `json:"unpacked_size"` // of all archives
+	Files    int      `json:"files"`         // without directories
+	Init     string   `json:"init,omitempty"`
+	// Commands of the busybox, and what it takes.
+	Commands     []string `json:"commands,omitempty"`
+	CommandsSize int64    `json:"commands_size,omitempty"`
+	Shell        bool     `json:"shell"`
+	// Kernel is the release of the kernel that the modules belong to.
+	Kernel      string   `json:"kernel,omitempty"`
+	Classes     []string `json:"classes,omitempty"`
+	Features    []string `json:"features,omitempty"`
+	Modules     []Module `json:"modules,omitempty"`
+	ModulesSize int64    `json:"modules_size,omitempty"`
+	// Trust is the trust store, Settings the lines of stage1.conf.
+	Trust    []Certificate `json:"trust,omitempty"`
+	Settings []string      `json:"settings,omitempty"`
+	Others   []File        `json:"others,omitempty"`
+	// Problems are what stage 1 would complain about at boot.
+	Problems []string `json:"problems,omitempty"`
+
+	input plan.Input
+}
+
+// Module is a kernel module.
+type Module struct {
+	Name string `json:"name"`
+	Size int64  `json:"size"`
+}
+
+// File is a file of an initramfs that has no other place in the report.
+type File struct {
+	Path string `json:"path"`
+	Size int64  `json:"size"`
+}
+
+// maxOthers bounds the list of other files: a stage 1 has a few, a distribution's initramfs thousands that nobody wants to read.
+const maxOthers = 32
+
+func (s source) initramfs(rep *Report) error {
+	a := &Initramfs{}
+	stage1 := false
+	members, err := s.readArchives(func(r record) {
+		stage1 = a.add(r) || stage1
+	})
+	if err != nil {
+		return err
+	}
+	a.Members = members
+	for _, m := range members {
+		a.Unpacked += m.Unpacked
+	}
+	slices.Sort(a.Commands)
+	rep.Initramfs = a
+	if stage1 {
+		rep.Kind = KindStage1
+		a.Shell = slices.Contains(a.Commands, "gosh")
+		a.input.HasShell = a.Shell
+		a.check("")
+	}
+	return nil
+}
+
+// add takes a file of the archive, and reports whether only a stage 1 has it.
+func (a *Initramfs) add(r record) bool {
+	name := strings.TrimPrefix(path.Clean("/"+r.name), "/")
+	if r.isDir() {
+		return false
+	}
+	a.Files++
+	dir, base := path.Split(name)
+	switch {
+	case name == "init":
+		a.Init = "/init"
+		if r.isSymlink() {
+			a.Init = string(r.data)
+		}
+	case dir == "bbin/":
+		if r.isRegular() {
+			a.CommandsSize += r.size
+		} else {
+			a.Commands = append(a.Commands, base)
+		}
+		return base == "storageinit"
+	case name == initramfs.ModuleTable:
+		a.addTable(r.data)
+		return true
+	case name == initramfs.ConfigFile:
+		a.input.Config = r.data
+		list, err := settings.Parse(plan.ConfigPath, r.data)
+		if err == nil {
+			for _, s := range list {
+				a.Settings = append(a.Settings, s.Key+"="+s.Value)
+			}
+		}
+		return true
+	case dir == initramfs.TrustStore+"/" && strings.HasSuffix(base, ".crt"):
+		a.input.Certificates = append(a.input.Certificates, plan.CertificateFile{Name: "/" + name, PEM: r.data})
+		certs, err := parseCertificates(r.data, base)
+		if err == nil {
+			a.Trust = append(a.Trust, certs...)
+		}
+	case strings.Contains(base, ".ko") && strings.Contains(dir, "lib/modules/"):
+		a.Modules = append(a.Modules, Module{strings.SplitN(base, ".ko", 2)[0], r.size})
+		a.ModulesSize += r.size
+	case len(a.Others) < maxOthers:
+		a.Others = append(a.Others, File{"/" + name, r.size})
+	}
+	return false
+}
+
+func (a *Initramfs) addTable(b []byte) {
+	t, err := modtable.Parse(b)
+	if err != nil {
+		a.Problems = append(a.Problems, err.Error())
+		return
+	}
+	a.Kernel = t.Release
+	for _, c := range t.Classes {
+		a.Classes = append(a.Classes, c.Name)
+	}
+	for _, f := range t.Features {
+		a.Features = append(a.Features, f.Name)
+	}
+}
+
+// check makes the plan that stage 1 would make with that command line, and adds what it would complain about.
+func (a *Initramfs) check(commandLine string) {
+	in := a.input
+	in.CommandLine = commandLine
+	p, err := plan.New(in)
+	if err != nil {
+		a.addProblems(strings.Split(err.Error(), "\n"))
+	}
+	a.addProblems(p.Warnings)
+	if len(p.Trust) == 0 && len(p.Pins) == 0 {
+		a.addProblems([]string{"it accepts no image: there is neither a certificate nor a pin"})
+	}
+}
+
+func (a *Initramfs) addProblems(list []string) {
+	for _, p := range list {
+		if !slices.Contains(a.Problems, p) {
+			a.Problems = append(a.Problems, p)
+		}
+	}
+}

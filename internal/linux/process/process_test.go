@@ -1,0 +1,132 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package process
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/initddi/initddi/internal/linux/kerneltest"
+)
+
+func TestUptime(t *testing.T) {
+	b, err := os.ReadFile("/proc/uptime")
+	if err != nil {
+		t.Skip("needs /proc: ", err)
+	}
+	var seconds float64
+	if _, err := fmt.Sscan(string(b), &seconds); err != nil {
+		t.Fatal(err)
+	}
+	if d := Uptime().Seconds() - seconds; d < -0.1 || d > 10 {
+		t.Errorf("off by %v seconds", d)
+	}
+}
+
+func TestExecFails(t *testing.T) {
+	if err := Exec("/nonexistent", []string{"x"}, nil); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "cannot execute /nonexistent") {
+		t.Error(err)
+	}
+}
+
+// terminal opens a pseudo terminal and returns its master and the path of its slave.
+func terminal(t *testing.T) (*os.File, string) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("needs /dev/ptmx: ", err)
+	}
+	t.Cleanup(func() { master.Close() })
+	fd := int(master.Fd())
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := fmt.Sprintf("/dev/pts/%d", n)
+	if _, err := os.Stat(path); err != nil {
+		t.Skip("needs /dev/pts: ", err)
+	}
+	return master, path
+}
+
+// TestRunOnConsole: a shell without a controlling terminal has no job control, and Ctrl-C does nothing.
+func TestRunOnConsole(t *testing.T) {
+	if _, err := os.Stat("/bin/sh"); err != nil {
+		t.Skip("needs /bin/sh: ", err)
+	}
+	master, path := terminal(t)
+	lines := make(chan string, 16)
+	go func() {
+		for s := bufio.NewScanner(master); s.Scan(); {
+			lines <- strings.TrimRight(s.Text(), "\r")
+		}
+	}()
+	err := RunOnConsole(path, []string{"/bin/sh", "-c", `test -t 0 && test -t 2 && echo "$X in $PWD" > /dev/tty; exit 7`}, []string{"X=works"})
+	if err != nil {
+		t.Errorf("what the shell ended with is nobody's business: %v", err)
+	}
+	select {
+	case line := <-lines:
+		if line != "works in /" {
+			t.Errorf("the shell said %q", line)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("nothing came to the terminal")
+	}
+	if err := RunOnConsole(path, []string{"/nonexistent"}, nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	if err := RunOnConsole("/nonexistent", []string{"/bin/sh"}, nil); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "console") {
+		t.Error(err)
+	}
+}
+
+func TestNSUseConsole(t *testing.T) {
+	kerneltest.NeedNamespace(t)
+	if kerneltest.ChildMode() == "" {
+		kerneltest.Child(t, "console")
+		return
+	}
+	master, path := terminal(t)
+	if err := UseConsole("/nonexistent"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	saved, err := unix.FcntlInt(1, unix.F_DUPFD_CLOEXEC, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = UseConsole(path)
+	var targets, flags []string
+	for fd := range 3 {
+		target, _ := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+		f, _ := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		targets, flags = append(targets, target), append(flags, fmt.Sprint(f))
+	}
+	after, _ := os.ReadDir("/proc/self/fd")
+	for fd := range 3 {
+		unix.Dup3(saved, fd, 0)
+	}
+	master.Close()
+	if err != nil || strings.Join(targets, " ") != path+" "+path+" "+path || strings.Join(flags, " ") != "0 0 0" {
+		t.Errorf("%v: %v, close-on-exec %v", err, targets, flags)
+	}
+	if len(after) != len(before) {
+		t.Errorf("%d descriptors before, %d after", len(before), len(after))
+	}
+}

@@ -1,0 +1,249 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package stage1
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/initddi/initddi/internal/ddi/dditest"
+	"github.com/initddi/initddi/internal/discover/machinetest"
+	"github.com/initddi/initddi/internal/esp"
+	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/guid"
+	"github.com/initddi/initddi/internal/plan"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var (
+	uuid1 = guid.MustParse("11111111-1111-4111-8111-111111111111")
+	uuid2 = guid.MustParse("22222222-2222-4222-8222-222222222222")
+)
+
+// espWith adds a disk with an ESP that holds the images of the set; a name "PATH=IMAGE" says where, "IMAGE" is in /loader/ddi.
+func espWith(t *testing.T, m *machinetest.Machine, node string, id guid.GUID, set *dditest.Set, images ...string) {
+	t.Helper()
+	o := esp.Options{ESPUUID: id}
+	for _, name := range images {
+		path, image, ok := strings.Cut(name, "=")
+		if !ok {
+			path, image = "/loader/ddi/"+name, name
+		}
+		o.Files = append(o.Files, esp.File{Path: path, Source: set.Path(image)})
+	}
+	disk := filepath.Join(t.TempDir(), "disk.img")
+	table, err := esp.Build(context.Background(), disk, o)
+	if errors.Is(err, esp.ErrNoTool) {
+		t.Skip("needs ", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Disk(node, disk, 512, table)
+}
+
+// trust puts a certificate of the set into the machine's trust store.
+func trust(t *testing.T, m *machinetest.Machine, set *dditest.Set, cert string) {
+	t.Helper()
+	b, err := os.ReadFile(set.Path(cert))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Write("etc/verity.d/"+cert, string(b))
+}
+
+// unstable is what differs with the keys, the version of mkfs.erofs and the machine: hashes, UUIDs made of them, serial numbers,
+// the architecture.
+var unstable = regexp.MustCompile(`[0-9a-f]{64}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|serial [0-9a-f]+|\b(x86-64|arm64)\b`)
+
+// TestDryRun runs the program on captured machines and compares what it prints.
+func TestDryRun(t *testing.T) {
+	if _, ok := gpt.ArchOf(runtime.GOARCH); !ok {
+		t.Skip("needs an architecture with partition types, not ", runtime.GOARCH)
+	}
+	set := dditest.Make(t)
+	for _, test := range []struct {
+		name    string
+		machine func(m *machinetest.Machine)
+	}{
+		{"good", func(m *machinetest.Machine) {
+			espWith(t, m, "vda", uuid1, set, dditest.Good, "/loader/ddi/x.sysext.raw="+dditest.Good)
+			m.Firmware(uuid1, "/EFI/Linux/debian+3.efi")
+			trust(t, m, set, dditest.Cert)
+			m.Write("proc/cmdline", "console=ttyS0 quiet\n")
+		}},
+		{"unsigned", func(m *machinetest.Machine) {
+			espWith(t, m, "vda", uuid1, set, dditest.Unsigned)
+			trust(t, m, set, dditest.Cert)
+		}},
+		{"stranger then good", func(m *machinetest.Machine) {
+			espWith(t, m, "vda", uuid1, set, "/loader/ddi/os_2.raw="+dditest.Stranger, "/loader/ddi/os_1.raw="+dditest.Good)
+			trust(t, m, set, dditest.Cert)
+		}},
+		{"none", func(m *machinetest.Machine) {
+			espWith(t, m, "vda", uuid1, set)
+			trust(t, m, set, dditest.Cert)
+		}},
+		{"everything is wrong", func(m *machinetest.Machine) {
+			espWith(t, m, "vda", uuid1, set, dditest.BadSig, dditest.Empty, dditest.Foreign, dditest.NoRoot, dditest.TwoRoots, dditest.Unsigned, dditest.WrongUUID, dditest.Stranger)
+			trust(t, m, set, dditest.Cert)
+		}},
+		{"pinned", func(m *machinetest.Machine) {
+			espWith(t, m, "vda", uuid1, set, dditest.Good)
+			m.Write("etc/initddi/stage1.conf", "pin="+set.RootHash+"\nid=example\n")
+			m.Write("proc/cmdline", "ddi.roothash="+set.RootHash+" roothash="+set.RootHash+"\n")
+		}},
+		{"two disks", func(m *machinetest.Machine) {
+			espWith(t, m, "vda", uuid1, set, dditest.Good)
+			espWith(t, m, "vdb", uuid2, set, dditest.Good)
+			trust(t, m, set, dditest.Cert)
+		}},
+		{"two disks and a choice", func(m *machinetest.Machine) {
+			espWith(t, m, "vda", uuid1, set, dditest.Good)
+			espWith(t, m, "vdb", uuid2, set, dditest.Good)
+			trust(t, m, set, dditest.Cert)
+			m.Write("proc/cmdline", "ddi.device=PARTUUID="+uuid2.String()+"\n")
+		}},
+		{"no disk", func(m *machinetest.Machine) {
+			m.Firmware(uuid1, "/EFI/Linux/debian.efi")
+			trust(t, m, set, dditest.Cert)
+		}},
+		{"own directory", func(m *machinetest.Machine) {
+			espWith(t, m, "vda", uuid1, set, "/loader/ddi/os_9.raw="+dditest.Good, "/EFI/Linux/debian.efi.ddi.d/os_1.raw="+dditest.Good)
+			m.Firmware(uuid1, "/EFI/Linux/debian+3-1.efi")
+			trust(t, m, set, dditest.Cert)
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := machinetest.New(t)
+			test.machine(m)
+			for _, args := range [][]string{{}, {"--json"}} {
+				var out bytes.Buffer
+				if err := Command(context.Background(), &out, append([]string{"--dry-run", "--root", m.Dir}, args...)); err != nil {
+					t.Fatal(err)
+				}
+				suffix := ".txt"
+				if len(args) > 0 {
+					suffix = ".json"
+					if !json.Valid(out.Bytes()) {
+						t.Errorf("not JSON: %s", out.Bytes())
+					}
+				}
+				golden(t, strings.ReplaceAll(test.name, " ", "-")+suffix, out.String())
+			}
+		})
+	}
+}
+
+// golden compares got with a file, after what differs from run to run was replaced.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	seen := map[string]string{}
+	got = unstable.ReplaceAllStringFunc(got, func(h string) string {
+		if h == uuid1.String() || h == uuid2.String() {
+			return h
+		}
+		if seen[h] == "" {
+			seen[h] = "SOME-" + string(rune('A'+len(seen)))
+		}
+		return seen[h]
+	})
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s: got\n%s\nwant\n%s\n(go test -run %s -update, and look at the difference)", name, got, want, t.Name())
+	}
+}
+
+func TestCommand(t *testing.T) {
+	m := machinetest.New(t)
+	for _, test := range []struct {
+		args string
+		err  string // empty: none
+	}{
+		{"", "not process 1"},
+		{"--root " + m.Dir, "not process 1"},
+		{"--dry-run --root " + m.Dir + " extra", `"extra"`},
+		{"--dry-run --root " + m.Dir + "/nothing", "cannot open the machine"},
+		{"--nonsense", "nonsense"},
+		{"--dry-run --root " + m.Dir + " --cmdline ddi.log=loud", "ddi.log=loud"},
+		{"--dry-run --root " + m.Dir, ""},
+	} {
+		var out bytes.Buffer
+		err := Command(context.Background(), &out, strings.Fields(test.args))
+		if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+			t.Errorf("%q: %v, want %q", test.args, err, test.err)
+		}
+	}
+	if err := Command(context.Background(), &bytes.Buffer{}, nil); !errors.Is(err, ErrNotPID1) {
+		t.Error(err)
+	}
+	var out bytes.Buffer
+	if err := Command(context.Background(), &out, []string{"--dry-run", "--root", m.Dir, "--cmdline", "ddi.device=/dev/vdz"}); err != nil || !strings.Contains(out.String(), "waits for /dev/vdz (ddi.device=)") {
+		t.Errorf("%v: %s", err, out.String())
+	}
+}
+
+func TestPlanInput(t *testing.T) {
+	m := machinetest.New(t)
+	m.Write("proc/cmdline", "a b=c\n")
+	m.Write("etc/verity.d/b.crt", "B")
+	m.Write("etc/verity.d/a.crt", "A")
+	m.Write("etc/verity.d/README", "not a certificate")
+	m.Write("etc/initddi/stage1.conf", "id=x\n")
+	world, err := Open(m.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := world.PlanInput(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in.CommandLine != "a b=c" || string(in.Config) != "id=x\n" || in.HasShell || len(in.Certificates) != 2 {
+		t.Errorf("got %+v", in)
+	}
+	m.Write("bbin/gosh", "")
+	text := "other"
+	if in, err = world.PlanInput(&text); err != nil || in.CommandLine != "other" || !in.HasShell {
+		t.Errorf("got %+v, %v", in, err)
+	}
+	m.Write("etc/initddi/stage1.conf", strings.Repeat("#", maxBaked+1))
+	if _, err := world.PlanInput(nil); err == nil || !strings.Contains(err.Error(), plan.ConfigPath) {
+		t.Errorf("too large: %v", err)
+	}
+	// Nothing baked in is nothing to trust, and no error here.
+	empty, err := Open(machinetest.New(t).Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in, err := empty.PlanInput(nil); err != nil || in.Config != nil || in.Certificates != nil || in.HasShell {
+		t.Errorf("got %+v, %v", in, err)
+	}
+	if table, err := empty.Modules(); err != nil || table.Release != "none" {
+		t.Errorf("no table: %v, %v", table, err)
+	}
+	m.Write("etc/initddi/modules", "nonsense")
+	if _, err := world.Modules(); err == nil || !strings.Contains(err.Error(), ModuleTable) {
+		t.Errorf("a broken table: %v", err)
+	}
+}

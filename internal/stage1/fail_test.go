@@ -1,0 +1,181 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package stage1
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/initddi/initddi/internal/linux/kmsg"
+	"github.com/initddi/initddi/internal/plan"
+	"github.com/initddi/initddi/internal/report"
+	"github.com/initddi/initddi/internal/resolve"
+)
+
+// rules are all there are; a new one must be given a hint.
+var rules = []resolve.Rule{
+	resolve.RuleOnePartition, resolve.RuleFileSystem, resolve.RuleFound, resolve.RuleReadable, resolve.RulePartitions, resolve.RuleSigned,
+	resolve.RuleRootHash, resolve.RulePin, resolve.RuleDenied, resolve.RuleIdentity, resolve.RuleInit, resolve.RuleVerity,
+}
+
+func TestHints(t *testing.T) {
+	const general = "what to do: install another image"
+	for _, r := range rules {
+		got := hint(fmt.Errorf("x: %w", &RefusedError{[]resolve.Refusal{{Candidate: "a", Rule: r}, {Candidate: "b", Rule: "other"}}}))
+		if got == general || !strings.HasPrefix(got, "what to do: ") {
+			t.Errorf("%s: %q", r, got)
+		}
+	}
+	for _, test := range []struct {
+		err  error
+		word string
+	}{
+		{&RefusedError{[]resolve.Refusal{{Rule: "future"}}}, general},
+		{&RefusedError{[]resolve.Refusal{{Rule: resolve.RuleOnePartition}}}, "ddi.device="},
+		{&RefusedError{[]resolve.Refusal{{Rule: resolve.RuleFound}}}, "/loader/ddi"},
+		{&RefusedError{[]resolve.Refusal{{Rule: resolve.RuleSigned}}}, "sign the image"},
+		{&RefusedError{[]resolve.Refusal{{Rule: resolve.RuleInit}}}, "ddi.init="},
+		{&RefusedError{[]resolve.Refusal{{Rule: resolve.RuleVerity}}}, "copy it again"},
+		{&TimeoutError{}, "--class"},
+		{errors.Join(errors.New("x"), &plan.KeyError{Err: plan.ErrValue}), "CMDLINE"},
+		{&EnterError{Err: errors.New("x")}, "architecture"},
+		{errors.New("x"), "DEBUGGING"},
+	} {
+		if got := hint(test.err); !strings.Contains(got, test.word) {
+			t.Errorf("%v: %q, want %q", test.err, got, test.word)
+		}
+	}
+}
+
+func TestRefusedError(t *testing.T) {
+	err := &RefusedError{[]resolve.Refusal{{Candidate: "a", Rule: resolve.RuleFound}, {Candidate: "b", Rule: resolve.RuleSigned, Found: "x"}}}
+	if got, want := err.Error(), "a refused (found)\nb refused (signed): found x, wanted nothing"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func timeout(devices int) *TimeoutError {
+	e := &TimeoutError{
+		Missing: "PARTUUID=x", After: time.Minute,
+		Partitions: []resolve.Partition{{Node: "vda1", UUID: uuid1, Label: "root"}},
+		Disks:      map[string]error{"vdc": errors.New("no GUID partition table"), "vdb": errors.New("no medium")},
+		Classes:    []string{"virtio", "nvme"},
+		Undriven:   []string{"acpi:LNXSYSTM:", "pci:v00001000d00000012sv00001000sd00000000bc01sc00i00", "usb:v0000p0000ic08isc06ip50in00"},
+	}
+	for i := range devices {
+		e.Undriven = append(e.Undriven, fmt.Sprintf("acpi:PNP%04d:", i))
+	}
+	return e
+}
+
+func TestTimeoutDetails(t *testing.T) {
+	got := strings.Join(timeout(0).Details(), "\n")
+	want := `seen: /dev/vda1 PARTUUID=` + uuid1.String() + `  "root"
+seen: /dev/vdb: no medium
+seen: /dev/vdc: no GUID partition table
+no driver for pci:v00001000d00000012sv00001000sd00000000bc01sc00i00; this stage 1 carries virtio, nvme
+no driver for usb:v0000p0000ic08isc06ip50in00; this stage 1 carries virtio, nvme
+no driver for acpi:LNXSYSTM:; this stage 1 carries virtio, nvme`
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	none := &TimeoutError{Undriven: []string{"x"}}
+	if got := none.Details(); len(got) != 1 || !strings.Contains(got[0], "no drivers at all") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestIsStorage(t *testing.T) {
+	for modalias, want := range map[string]bool{
+		"pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc00i00": true,  // virtio-blk
+		"pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01": true,  // AHCI
+		"pci:v0000144Dd0000A808sv0000144Dsd0000A801bc01sc08i02": true,  // NVMe
+		"pci:v00001B36d0000000Dsv00001AF4sd00001100bc0Csc03i30": true,  // xHCI: a disk may hang on it
+		"pci:v00001B36d00000007sv00001AF4sd00001100bc08sc05i01": true,  // SDHCI
+		"pci:v00008086d000010D3sv00008086sd0000A01Fbc02sc00i00": false, // network
+		"pci:v00008086d00002918sv00001AF4sd00001100bc06sc01i00": false, // bridge
+		"virtio:d00000002v00001AF4":                             true,
+		"virtio:d00000008v00001AF4":                             true,
+		"virtio:d00000001v00001AF4":                             false,
+		"usb:v0BDAp9210d2001dc00dsc00dp00ic08isc06ip62in00":     true,
+		"usb:v046DpC31Cd6401dc00dsc00dp00ic03isc01ip01in00":     false,
+		"scsi:t-0x00":       true,
+		"mmc:block":         true,
+		"acpi:PNP0A08:":     false,
+		"cpu:type:x86,ven0": false,
+		"":                  false,
+	} {
+		if got := isStorage(modalias); got != want {
+			t.Errorf("isStorage(%q) is %v", modalias, got)
+		}
+	}
+}
+
+func TestScreen(t *testing.T) {
+	var out bytes.Buffer
+	log := &report.Log{Console: &out, Level: kmsg.Info}
+	screen(log, nil)
+	if out.Len() != 0 {
+		t.Errorf("nothing happened: %s", out.String())
+	}
+	screen(log, timeout(100))
+	text := out.String()
+	if lines := strings.Count(text, "\n"); lines > 30 {
+		t.Errorf("%d lines do not fit on a screen", lines)
+	}
+	for _, word := range []string{"cannot boot:", "cannot find PARTUUID=x: nothing appeared in 1m0s", "and 82 more", "what to do: check that the disk is there", "pci:v00001000"} {
+		if !strings.Contains(text, word) {
+			t.Errorf("the screen does not say %q:\n%s", word, text)
+		}
+	}
+	out.Reset()
+	screen(log, &RefusedError{[]resolve.Refusal{{Candidate: "a", Rule: resolve.RuleFound}, {Candidate: "b", Rule: resolve.RuleSigned}}})
+	want := "initddi: cannot boot:\ninitddi:   a refused (found)\ninitddi:   b refused (signed)\ninitddi:   " + refusedHint(resolve.RuleFound) + "\n"
+	if out.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestStops(t *testing.T) {
+	var out bytes.Buffer
+	b := &boot{plan: &plan.Plan{}, log: &report.Log{Console: &out, Level: kmsg.Debug}, passed: map[plan.Stage]bool{}}
+	for _, s := range []plan.Stage{plan.StageVerify, plan.StageStorage, plan.StageHandoff, plan.StageHandoff} {
+		if err := b.stopBefore(s); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(b.passed) != 5 || out.Len() != 0 {
+		t.Errorf("passed %v, said %s", b.passed, out.String())
+	}
+}
+
+func TestDeviceName(t *testing.T) {
+	h := []byte{0xab, 0xcd}
+	if got := deviceName(plan.KindOS, h); got != "root" {
+		t.Errorf("an OS image is %s", got)
+	}
+	if got := deviceName(plan.KindInitrd, h); got != "abcd-verity" {
+		t.Errorf("an initrd image is %s", got)
+	}
+}
+
+func TestConsoleLevel(t *testing.T) {
+	for l, want := range map[plan.Level]kmsg.Priority{plan.LevelErr: kmsg.Err, plan.LevelInfo: kmsg.Info, plan.LevelDebug: kmsg.Debug} {
+		if got := consoleLevel(l); got != want {
+			t.Errorf("%s: %d, want %d", l, got, want)
+		}
+	}
+}
+
+// TestPanicIsAnError: process 1 must not end.
+func TestPanicIsAnError(t *testing.T) {
+	p, err := attempt(nil, nil, nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "internal error") || p != nil {
+		t.Errorf("%v, %v", p, err)
+	}
+}
