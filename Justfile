@@ -6,9 +6,11 @@ build := justfile_directory() / "build"
 initddi := build / "initddi"
 build_packages := "openssl osslsigncode erofs-utils zstd mtools dosfstools kmod cpio ca-certificates xz-utils"
 boot_packages := "qemu-system-x86 ovmf"
+test_packages := "gdisk fdisk cryptsetup-bin squashfs-tools e2fsprogs sbsigntool binutils util-linux uidmap systemd systemd-container parted systemd-boot-efi groff-base zsh"
+interop_packages := "gdisk cryptsetup-bin squashfs-tools e2fsprogs sbsigntool util-linux qemu-user-static"
 tree_packages := "mmdebstrap apt debian-archive-keyring"
 
-# List the recipes
+[private]
 default:
     @just --list --unsorted
 
@@ -41,6 +43,45 @@ tree: _tree-packages
         scripts/as-root templates/debian/make-tree trixie {{ build }}/debian
     @[ -d {{ build }}/debian/modules ] || { mkdir {{ build }}/debian/modules && tar -C {{ build }}/debian/modules -xf {{ build }}/debian/modules.tar; }
 
+# Run the tests: units, user namespaces, fuzzing, root tests in a VM, a subset of the boots (--quick: no VM but one boot)
+test mode="": _test-packages _boot-packages (demo "debug")
+    {{ if mode == "--quick" { ":" } else { just_executable() + " _interop-tree" } }}
+    go run ./vmtest/suite {{ if mode == "--quick" { "--only unit,ns,fuzz,boots --boots one --fuzztime 2s" } else { "" } }}
+
+# Run the tests and every boot there is
+test-all: _test-packages _boot-packages _interop-tree (demo "debug")
+    go run ./vmtest/suite --all --boots all
+
+# Run the tests that need a user namespace (TestNS…), of all packages or some
+test-ns *packages: _test-packages
+    INITDDI_NS=1 go test -count=1 -run '^TestNS' -exec 'unshare -Urm' {{ if packages == "" { "./internal/..." } else { packages } }}
+
+# Run the tests that need to be root on a kernel of their own (TestVM…) in a virtual machine, of all packages or some (-v: say everything)
+test-vm *packages: _boot-packages _build-packages tree
+    go run ./vmtest/guesttests {{ packages }}
+
+# Do what a new user does: clone into a fresh Debian SUITE with nothing installed, and run a command there as root or user
+fresh suite who *command: _tree-packages
+    scripts/as-root vmtest/fresh/run {{ suite }} {{ who }} {{ command }}
+
+# Hold our images, UKI and ESP against the tools of others, and theirs against ours, in files and in VMs (-run TEST, -v)
+interop *args: _boot-packages tree _interop-tree
+    cache=$(go env GOCACHE); [ "$(id -u)" = 0 ] || cache={{ build }}/interop/go-cache; \
+    scripts/as-root env INITDDI_SLOW=1 INITDDI_REQUIRE="${INITDDI_REQUIRE:-}" GOCACHE="$cache" GOMODCACHE="$(go env GOMODCACHE)" GOTOOLCHAIN="$(go env GOTOOLCHAIN)" \
+        go test -count=1 -timeout 60m -skip '^TestBuild' {{ args }} ./vmtest/interop
+
+# Build the commands with u-root's own tools in every documented way, and see that all of them refuse weak signatures
+test-build *args: _interop-packages
+    INITDDI_SLOW=1 go test -count=1 -timeout 60m -run '^TestBuild' {{ args }} ./vmtest/interop
+
+# Boot the matrix: machines that must boot, and ones that must not (--list, --only GROUP, --json, -j N)
+[no-exit-message]
+matrix *args: _matrix-packages
+    @case " {{ args }} " in *" --list "*) ;; *) {{ just_executable() }} --justfile {{ justfile() }} demo >&2 ;; esac
+    @mkdir -p {{ build }}/matrix
+    @go build -o {{ build }}/matrix/matrix ./vmtest/matrix
+    @{{ build }}/matrix/matrix --build {{ build }} {{ args }}
+
 # Format, vet and run the unit tests of one or all packages
 check pkg="./...":
     test -z "$(gofmt -l cmds internal vmtest 2>/dev/null)"
@@ -52,6 +93,20 @@ _build-packages:
 
 _boot-packages:
     @scripts/packages {{ boot_packages }}
+
+_matrix-packages: _build-packages _boot-packages _tree-packages
+    @scripts/packages squashfs-tools e2fsprogs
+
+_test-packages: _build-packages
+    @scripts/packages {{ test_packages }}
+
+# Debian 13 with systemd's own image tools, for the tests to enter by chroot
+_interop-tree: _tree-packages _interop-packages
+    scripts/if-changed {{ build }}/interop/trixie vmtest/interop/make-trixie scripts/debian-mirror -- \
+        scripts/as-root vmtest/interop/make-trixie {{ build }}/interop/trixie
+
+_interop-packages: _build-packages
+    @scripts/packages {{ interop_packages }}
 
 _tree-packages:
     @scripts/packages {{ tree_packages }}

@@ -1,0 +1,54 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package main
+
+import "strings"
+
+// The kernels.
+const (
+	cloud    = "cloud"    // Debian's for virtual machines, everything that matters here as modules
+	template = "template" // templates/kernel, everything built in
+)
+
+// row is one machine.
+type row struct {
+	Name, Doc string
+	Kernel    string
+	// Stage1 is the driver classes of a stage 1 "minimal", "none" for one without modules. Without it there is none.
+	Stage1 string
+	// Mounted lets the kernel itself put dm-verity over the image and mount it, without any initramfs.
+	Mounted bool
+	// Unused is how many MiB the image holds that nobody reads.
+	Unused int
+	// Tests leaves the kernel's cryptographic self-tests on.
+	Tests bool
+}
+
+// table returns the rows.
+func table() []row {
+	const big = 500
+	return []row{
+		{Name: "cloud kernel alone, as is", Kernel: cloud, Tests: true, Doc: "an initramfs with nothing but the marker"},
+		{Name: "cloud, stage 1 virtio, as is", Kernel: cloud, Stage1: "virtio", Tests: true, Doc: "signature checked, image on the ESP"},
+		{Name: "cloud kernel alone", Kernel: cloud, Doc: "from here on with cryptomgr.notests=1"},
+		{Name: "cloud, stage 1 virtio", Kernel: cloud, Stage1: "virtio"},
+		{Name: "cloud, stage 1 all classes", Kernel: cloud, Stage1: "virtio,nvme,sata", Doc: "the machine has an AHCI controller, so its driver is loaded"},
+		{Name: "cloud, stage 1 virtio, +500 MB", Kernel: cloud, Stage1: "virtio", Unused: big, Doc: "the same image with content that is not used"},
+		{Name: "template kernel alone", Kernel: template, Doc: "templates/kernel with an initramfs of the marker"},
+		{Name: "template kernel mounts the image", Kernel: template, Mounted: true, Doc: "dm-mod.create= and root=, no initramfs"},
+		{Name: "template, stage 1", Kernel: template, Stage1: "none"},
+		{Name: "template, stage 1, +500 MB", Kernel: template, Stage1: "none", Unused: big},
+	}
+}
+
+// noTests switches the self-tests off. That is what makes loading Debian's signed modules half as slow.
+const noTests = "cryptomgr.notests=1"
+
+// flavour keeps rows apart that must not be compared with each other.
+func flavour(cmdline string) string {
+	if strings.Contains(cmdline, noTests) {
+		return ""
+	}
+	return " with tests"
+}

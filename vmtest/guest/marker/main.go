@@ -1,0 +1,243 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+// Marker is the init of the matrix's small images: it tells what it was handed, and powers off.
+//
+// It writes a sentence to the console, a line of JSON (guest.Facts) to the second serial port, and ends the machine. As an
+// init it must not fail: what it cannot find out becomes an entry in the facts.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/initddi/initddi/internal/linux/module"
+	"github.com/initddi/initddi/internal/linux/mount"
+	"github.com/initddi/initddi/internal/linux/process"
+	"github.com/initddi/initddi/vmtest/guest"
+)
+
+func main() {
+	// First of all, before this program has opened anything itself.
+	fds := inherited()
+	if os.Getpid() != 1 {
+		fmt.Fprintln(os.Stderr, "marker: this is the init of a test image; it runs as process 1 only")
+		os.Exit(1)
+	}
+	fmt.Printf("%s %d\n", guest.Sentence, os.Getpid())
+	g := &gatherer{facts: guest.Facts{PID: os.Getpid(), FDs: fds, Args: os.Args, Env: os.Environ(), Uptime: process.Uptime().Microseconds()}}
+	g.gather()
+	g.esp()
+	if err := g.send(); err != nil {
+		fmt.Println("marker:", err)
+	}
+	fmt.Println("marker:", process.Reboot(process.PowerOff))
+	select {}
+}
+
+// maxFD is how far descriptors are looked for. What stage 1 might leave has low numbers.
+const maxFD = 256
+
+// inherited returns the descriptors of this process, without opening any.
+func inherited() map[int]string {
+	fds := map[int]string{}
+	b := make([]byte, 512)
+	for fd := range maxFD {
+		if n, err := syscall.Readlink("/proc/self/fd/"+strconv.Itoa(fd), b); err == nil {
+			fds[fd] = string(b[:n])
+		}
+	}
+	return fds
+}
+
+type gatherer struct{ facts guest.Facts }
+
+func (g *gatherer) note(err error) {
+	if err != nil {
+		g.facts.Errors = append(g.facts.Errors, err.Error())
+	}
+}
+
+// read returns the trimmed content of a file, empty if it cannot be read.
+func read(name string) string {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
+
+func names(dir string) []string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	out := []string{}
+	for _, e := range entries {
+		out = append(out, e.Name())
+	}
+	return out
+}
+
+func (g *gatherer) gather() {
+	f := &g.facts
+	f.Kernel, f.Cmdline = read("/proc/sys/kernel/osrelease"), read("/proc/cmdline")
+	var err error
+	f.Cwd, err = os.Getwd()
+	g.note(err)
+	f.RootEntries = names("/")
+	f.Credentials = names("/run/credentials/@encrypted")
+	g.note(filepath.WalkDir("/.extra", func(path string, d os.DirEntry, err error) error {
+		// An image without the directory is one to test, too.
+		if err == nil && !d.IsDir() {
+			f.Extra = append(f.Extra, path[len("/.extra/"):])
+		}
+		return nil
+	}))
+	g.mounts()
+	g.blocks()
+	g.processes()
+	for _, line := range strings.Split(read("/proc/modules"), "\n") {
+		name, _, _ := strings.Cut(line, " ")
+		f.Modules = append(f.Modules, name)
+	}
+	slices.Sort(f.Modules)
+	for _, line := range strings.Split(read("/proc/meminfo"), "\n") {
+		if rest, ok := strings.CutPrefix(line, "MemAvailable:"); ok {
+			f.MemAvailable, err = strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 10, 64)
+			g.note(err)
+		}
+	}
+	if err := os.WriteFile("/marker-was-here", nil, 0o600); err != nil {
+		f.WriteToRoot = err.Error()
+	}
+	f.RunIsWritable = os.WriteFile("/run/marker", nil, 0o600) == nil
+	b, err := os.ReadFile("/run/initddi/boot.json")
+	g.note(err)
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, b); err == nil {
+		f.Boot = compact.Bytes()
+	} else {
+		g.note(err)
+	}
+}
+
+// mounts reads /proc/self/mountinfo (proc_pid_mountinfo(5)).
+func (g *gatherer) mounts() {
+	for _, line := range strings.Split(read("/proc/self/mountinfo"), "\n") {
+		left, right, _ := strings.Cut(line, " - ")
+		l, r := strings.Fields(left), strings.Fields(right)
+		if len(l) < 6 || len(r) < 3 {
+			g.note(fmt.Errorf("cannot read the mountinfo line %q", line))
+			continue
+		}
+		g.facts.Mounts = append(g.facts.Mounts, guest.Mount{Device: l[2], Root: l[3], Path: l[4], Options: l[5], Type: r[0], Source: r[1], Super: r[2]})
+	}
+}
+
+func (g *gatherer) blocks() {
+	for _, node := range names("/sys/block") {
+		dir := "/sys/block/" + node
+		if name := read(dir + "/dm/name"); name != "" {
+			g.facts.DM = append(g.facts.DM, guest.DM{Node: node, Name: name, UUID: read(dir + "/dm/uuid"), ReadOnly: read(dir+"/ro") == "1", Slaves: names(dir + "/slaves")})
+		}
+		if backing := read(dir + "/loop/backing_file"); backing != "" {
+			offset, err := strconv.ParseInt(read(dir+"/loop/offset"), 10, 64)
+			g.note(err)
+			g.facts.Loops = append(g.facts.Loops, guest.Loop{Node: node, Backing: backing, AutoClear: read(dir+"/loop/autoclear") == "1",
+				ReadOnly: read(dir+"/ro") == "1", DirectIO: read(dir+"/loop/dio") == "1", Offset: offset})
+		}
+	}
+}
+
+// processes lists what runs beside this process and the kernel's threads, which are children of process 2.
+func (g *gatherer) processes() {
+	g.facts.Processes = []string{}
+	for _, pid := range names("/proc") {
+		n, err := strconv.Atoi(pid)
+		if err != nil || n <= 2 {
+			continue
+		}
+		stat := read("/proc/" + pid + "/stat")
+		fields := strings.Fields(stat[strings.LastIndexByte(stat, ')')+1:])
+		if len(fields) > 1 && fields[1] != "2" {
+			g.facts.Processes = append(g.facts.Processes, pid+" "+strings.ReplaceAll(read("/proc/"+pid+"/cmdline"), "\x00", " "))
+		}
+	}
+}
+
+// esp tries what every system does with its boot partition: mount it read-write and write to it.
+func (g *gatherer) esp() {
+	f := &g.facts
+	var boot struct {
+		Chosen struct {
+			Node string `json:"node"`
+		} `json:"chosen"`
+	}
+	g.note(json.Unmarshal(f.Boot, &boot))
+	node := boot.Chosen.Node
+	if node == "" {
+		f.ESP = "not named in boot.json"
+		return
+	}
+	f.Holders = names("/sys/class/block/" + node + "/holders")
+	dir, err := os.OpenRoot("/usr/lib/modules/" + f.Kernel)
+	if err != nil {
+		f.ESP = "no vfat"
+		return
+	}
+	for _, m := range []string{"fat.ko", "vfat.ko", "nls_cp437.ko", "nls_ascii.ko"} {
+		g.note(module.LoadFrom(dir, m, ""))
+	}
+	f.ESP = "rw"
+	if err := writeTo("/dev/" + node); err != nil {
+		f.ESP = err.Error()
+	}
+}
+
+func writeTo(device string) error {
+	const dir = "/run/esp"
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	m, err := mount.New(mount.Request{Type: "vfat", Source: device})
+	if err != nil {
+		return err
+	}
+	if err := m.Attach(dir); err != nil {
+		return err
+	}
+	m.Close()
+	file := filepath.Join(dir, "written by the system")
+	if err := os.WriteFile(file, []byte("yes\n"), 0o644); err != nil {
+		return err
+	}
+	if err := os.Remove(file); err != nil {
+		return err
+	}
+	return mount.Unmount(dir)
+}
+
+func (g *gatherer) send() error {
+	b, err := json.Marshal(g.facts)
+	if err != nil {
+		return err
+	}
+	port, err := os.OpenFile(guest.Port, os.O_WRONLY|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return err
+	}
+	// Firmware shows its own console on every serial port: a line of one's own begins with its beginning.
+	if _, err := fmt.Fprintf(port, "\n%s\n", b); err != nil {
+		return err
+	}
+	// Closing waits until the port has sent everything.
+	return port.Close()
+}

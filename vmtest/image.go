@@ -1,0 +1,333 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package vmtest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/ulikunitz/xz"
+
+	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/image"
+	"github.com/initddi/initddi/internal/keys"
+)
+
+// Image returns the file of the image called name.
+func (w *Workshop) Image(ctx context.Context, name string) (string, error) {
+	i, ok := w.images[name]
+	if !ok {
+		return "", fmt.Errorf("cannot make image %q: no table names it", name)
+	}
+	if i.From != "" {
+		return w.damaged(ctx, i)
+	}
+	tree, err := w.tree(ctx, i)
+	if err != nil {
+		return "", err
+	}
+	o := image.Options{Source: tree, FileSystem: i.FileSystem, Compress: i.Compress, Arch: "x86-64"}
+	key := []any{w.self, i, tree}
+	if i.Key != "" {
+		pair, err := w.pair(i.Key)
+		if err != nil {
+			return "", err
+		}
+		if o.Certificate, err = keys.CertificateDER(pair.Cert); err != nil {
+			return "", err
+		}
+		o.Signer = pair.Sign
+		key = append(key, o.Certificate)
+	}
+	return w.make("image-"+name+".raw", key, func(tmp string) error {
+		o.Output = tmp
+		if _, err := image.Build(ctx, o); err != nil || i.Damage == nil {
+			return err
+		}
+		return i.Damage(tmp)
+	})
+}
+
+func (w *Workshop) damaged(ctx context.Context, i Image) (string, error) {
+	from, err := w.Image(ctx, i.From)
+	if err != nil {
+		return "", err
+	}
+	return w.make("image-"+i.Name+".raw", []any{w.self, i, from}, func(tmp string) error {
+		b, err := os.ReadFile(from)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(tmp, b, 0o644); err != nil || i.Damage == nil {
+			return err
+		}
+		return i.Damage(tmp)
+	})
+}
+
+// RootHash returns an image's root hash in hexadecimal; a damaged image has that of the one it was.
+func (w *Workshop) RootHash(ctx context.Context, name string) (string, error) {
+	if i := w.images[name]; i.From != "" {
+		return w.RootHash(ctx, i.From)
+	}
+	path, err := w.Image(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	data, hash, err := parts(path)
+	if err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(append(data.UUID[:], hash.UUID[:]...)), nil
+}
+
+// parts returns the data and the hash partition of an image of ours, with 512-byte sectors.
+func parts(path string) (data, hash gpt.Partition, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return data, hash, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return data, hash, err
+	}
+	table, err := gpt.Read(f, info.Size(), 0)
+	if err != nil {
+		return data, hash, fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	if len(table.Partitions) < 2 {
+		return data, hash, fmt.Errorf("cannot read %s: %d partitions", path, len(table.Partitions))
+	}
+	return table.Partitions[0], table.Partitions[1], nil
+}
+
+// flip inverts a byte at an offset into the data partition of an image.
+func flip(offset int64) func(string) error {
+	return func(path string) error {
+		data, _, err := parts(path)
+		if err != nil {
+			return err
+		}
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		b := make([]byte, 1)
+		at := data.Offset(512) + offset
+		if _, err := f.ReadAt(b, at); err != nil {
+			return err
+		}
+		b[0] ^= 0xff
+		if _, err := f.WriteAt(b, at); err != nil {
+			return err
+		}
+		return f.Close()
+	}
+}
+
+// flipBehind inverts the byte behind the first place in the data partition that holds text.
+func flipBehind(text string) func(string) error {
+	return func(path string) error {
+		data, _, err := parts(path)
+		if err != nil {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		start := data.Offset(512)
+		i := bytes.Index(b[start:start+data.Size(512)], []byte(text))
+		if i < 0 {
+			return fmt.Errorf("cannot damage %s: %q is not in it", path, text)
+		}
+		return flip(int64(i + len(text)))(path)
+	}
+}
+
+// truncate cuts an image in the middle of its data.
+func truncate(path string) error {
+	data, _, err := parts(path)
+	if err != nil {
+		return err
+	}
+	return os.Truncate(path, data.Offset(512)+data.Size(512)/2)
+}
+
+// marker returns the program that is the init of the small images.
+func (w *Workshop) marker(ctx context.Context) (string, error) {
+	sum, err := w.sources(ctx, "./vmtest/guest/marker")
+	if err != nil {
+		return "", err
+	}
+	return w.make("marker", sum, func(tmp string) error {
+		_, err := w.run(ctx, []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64"}, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", tmp, "./vmtest/guest/marker")
+		return err
+	})
+}
+
+// file is a file of a tree.
+type file struct {
+	path string
+	data []byte
+	mode os.FileMode
+}
+
+// tree returns the directory that an image is made from.
+func (w *Workshop) tree(ctx context.Context, i Image) (string, error) {
+	marker, err := w.marker(ctx)
+	if err != nil {
+		return "", err
+	}
+	program, err := os.ReadFile(marker)
+	if err != nil {
+		return "", err
+	}
+	kind := cmp.Or(i.Tree, "marker")
+	id := "debian"
+	if kind == "other" {
+		id = "other"
+	}
+	release := "ID=" + id + "\nNAME=\"initddi test image\"\nVERSION_ID=13\n"
+	if i.Version != "" {
+		release += "IMAGE_VERSION=" + i.Version + "\n"
+	}
+	init := file{"sbin/init", program, 0o755}
+	osRelease := file{"etc/os-release", []byte(release), 0o644}
+	var files []file
+	dirs := []string{"dev", "proc", "sys", "run", "tmp", ".extra"}
+	switch kind {
+	case "marker", "other":
+		files = []file{init, osRelease}
+	case "bare":
+		files = []file{init, osRelease}
+		dirs = dirs[:len(dirs)-1]
+	case "initrd":
+		init.path = "init"
+		files = []file{init, osRelease, {"etc/initrd-release", []byte(release), 0o644}}
+		dirs = append(dirs, "sysroot")
+	case "noinit":
+		files = []file{osRelease}
+	case "sysext":
+		dirs = nil
+		files = []file{{"usr/lib/extension-release.d/extension-release.tool", []byte("ID=debian\nVERSION_ID=13\n"), 0o644}, {"usr/bin/tool", program, 0o755}}
+	default:
+		return "", fmt.Errorf("cannot make a tree of kind %q", kind)
+	}
+	if slices.Contains([]string{"marker", "bare", "initrd"}, kind) {
+		vfat, err := w.vfat()
+		if err != nil {
+			return "", err
+		}
+		files = append(files, vfat...)
+	}
+	name := "tree-" + kind
+	if i.Version != "" {
+		name += "-" + i.Version
+	}
+	return w.make(name, []any{w.self, marker, i.Tree, i.Version}, func(tmp string) error {
+		return writeTree(tmp, dirs, files)
+	})
+}
+
+func writeTree(root string, dirs []string, files []file) error {
+	for _, d := range dirs {
+		if err := os.MkdirAll(filepath.Join(root, d), 0o755); err != nil {
+			return err
+		}
+	}
+	for _, f := range files {
+		name := filepath.Join(root, f.path)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(name, f.data, f.mode); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// vfat returns the driver of the demonstration's kernel for the ESP, unpacked, so that the marker can mount that.
+func (w *Workshop) vfat() ([]file, error) {
+	k, err := w.kernel("cloud")
+	if err != nil {
+		return nil, err
+	}
+	found, err := filepath.Glob(filepath.Join(k.Modules, "lib/modules/*/kernel/fs"))
+	if err != nil || len(found) != 1 {
+		return nil, fmt.Errorf("cannot find the modules in %s: %d directories lib/modules/*/kernel/fs", k.Modules, len(found))
+	}
+	dir := found[0]
+	release := filepath.Base(filepath.Dir(filepath.Dir(dir)))
+	var out []file
+	for _, name := range []string{"fat/fat.ko", "fat/vfat.ko", "nls/nls_cp437.ko", "nls/nls_ascii.ko"} {
+		b, err := os.ReadFile(filepath.Join(dir, name+".xz"))
+		if err != nil {
+			return nil, &MissingError{What: err.Error() + " (just tree makes it)"}
+		}
+		r, err := xz.NewReader(bytes.NewReader(b))
+		if err != nil {
+			return nil, fmt.Errorf("cannot unpack %s: %w", name, err)
+		}
+		if b, err = io.ReadAll(r); err != nil {
+			return nil, fmt.Errorf("cannot unpack %s: %w", name, err)
+		}
+		out = append(out, file{"usr/lib/modules/" + release + "/" + filepath.Base(name), b, 0o644})
+	}
+	return out, nil
+}
+
+// kernel is a kernel with its modules.
+type kernel struct{ Image, Modules string }
+
+// kernel finds the kernel called name.
+func (w *Workshop) kernel(name string) (*kernel, error) {
+	switch name {
+	case "", "cloud":
+		image, err := w.need("debian/boot/vmlinuz", "just tree makes it")
+		if err != nil {
+			return nil, err
+		}
+		modules, err := w.need("debian/modules", "just tree makes it")
+		return &kernel{image, modules}, err
+	case "generic":
+		root, err := w.fetched("kernel-generic", "trixie", "linux-image-amd64")
+		if err != nil {
+			return nil, err
+		}
+		found, err := filepath.Glob(filepath.Join(root, "boot/vmlinuz-*"))
+		if err != nil || len(found) != 1 {
+			return nil, fmt.Errorf("cannot find the kernel in %s: %d files boot/vmlinuz-*", root, len(found))
+		}
+		return &kernel{found[0], root}, nil
+	}
+	return nil, fmt.Errorf("cannot find kernel %q: only cloud and generic", name)
+}
+
+// fetched returns the directory with what is in a Debian package, fetching that if it is not there. It is not fetched again: a
+// newer one in the archive is no reason for other results.
+func (w *Workshop) fetched(name, suite, pkg string) (string, error) {
+	dir := filepath.Join(w.Build, name)
+	t := w.thing("fetched " + name)
+	t.once.Do(func() {
+		if _, err := os.Stat(filepath.Join(dir, "version")); err == nil {
+			return
+		}
+		w.say("fetching %s of %s", pkg, suite)
+		if _, err := w.run(context.Background(), nil, "scripts/fetch-package", suite, pkg, dir); err != nil {
+			t.err = &MissingError{What: err.Error()}
+		}
+	})
+	return filepath.Join(dir, "root"), t.err
+}

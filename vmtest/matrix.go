@@ -1,0 +1,215 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package vmtest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Result is what became of a cell.
+type Result struct {
+	Name    string   `json:"name"`
+	Group   string   `json:"group"`
+	Status  Status   `json:"status"`
+	Verdict Verdict  `json:"verdict,omitempty"`
+	Seconds float64  `json:"seconds,omitempty"`
+	Wrong   []string `json:"wrong,omitempty"`
+	Missing string   `json:"missing,omitempty"`
+	Log     string   `json:"log,omitempty"`
+	console string
+}
+
+// Status is passed, failed or skipped.
+type Status string
+
+// The statuses.
+const (
+	Passed  Status = "passed"
+	Failed  Status = "failed"
+	Skipped Status = "skipped"
+)
+
+// Summary is the result of a matrix.
+type Summary struct {
+	Passed  int       `json:"passed"`
+	Failed  int       `json:"failed"`
+	Skipped int       `json:"skipped"`
+	Seconds float64   `json:"seconds"`
+	Results []*Result `json:"results"`
+}
+
+// Line is the matrix's last line.
+func (s *Summary) Line() string {
+	return fmt.Sprintf("matrix: %d passed, %d failed, %d skipped", s.Passed, s.Failed, s.Skipped)
+}
+
+// Try boots a cell and judges it.
+func (w *Workshop) Try(ctx context.Context, c *Cell) *Result {
+	r := &Result{Name: c.Name, Group: c.Group, Status: Failed, Log: w.LogOf(c)}
+	o, err := w.Run(ctx, c)
+	var missing *MissingError
+	if errors.As(err, &missing) {
+		r.Status, r.Missing, r.Log = Skipped, missing.What, ""
+		return r
+	}
+	if err != nil {
+		r.Wrong = []string{err.Error()}
+		return r
+	}
+	r.Seconds, r.Verdict, r.console = o.Took.Seconds(), o.verdict(), o.Console
+	filled := *c
+	var err1, err2 error
+	filled.Must, err1 = w.fillAll(ctx, c.Must)
+	filled.MustNot, err2 = w.fillAll(ctx, c.MustNot)
+	if err := errors.Join(err1, err2); err != nil {
+		r.Wrong = []string{err.Error()}
+		return r
+	}
+	if r.Wrong = Judge(&filled, o); len(r.Wrong) == 0 {
+		r.Status = Passed
+	}
+	return r
+}
+
+// RunAll tries the cells, at most parallel at a time, and writes a row for each to out as it ends.
+func (w *Workshop) RunAll(ctx context.Context, cells []Cell, parallel int, out io.Writer) *Summary {
+	start := time.Now()
+	s := &Summary{Results: make([]*Result, len(cells))}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, parallel)
+	width := 0
+	for _, c := range cells {
+		width = max(width, len(c.Name))
+	}
+	for i := range cells {
+		slots <- struct{}{}
+		if ctx.Err() != nil {
+			<-slots
+			break
+		}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			r := w.Try(ctx, &cells[i])
+			mu.Lock()
+			defer mu.Unlock()
+			s.Results[i] = r
+			r.print(out, width)
+		})
+	}
+	wg.Wait()
+	s.Results = slices.DeleteFunc(s.Results, func(r *Result) bool { return r == nil })
+	for _, r := range s.Results {
+		switch r.Status {
+		case Passed:
+			s.Passed++
+		case Skipped:
+			s.Skipped++
+		default:
+			s.Failed++
+		}
+	}
+	s.Seconds = time.Since(start).Seconds()
+	return s
+}
+
+// shown is how much of the console of a failed cell is shown.
+const shown = 30
+
+func (r *Result) print(out io.Writer, width int) {
+	switch r.Status {
+	case Skipped:
+		fmt.Fprintf(out, "SKIP %s: missing: %s\n", r.Name, r.Missing)
+	case Passed:
+		fmt.Fprintf(out, "PASS %-*s  %-9s %5.1f s\n", width, r.Name, r.Verdict, r.Seconds)
+	default:
+		fmt.Fprintf(out, "FAIL %-*s  %-9s %5.1f s\n", width, r.Name, r.Verdict, r.Seconds)
+		for _, s := range r.Wrong {
+			fmt.Fprintf(out, "    %s\n", s)
+		}
+		if r.console != "" {
+			lines := strings.Split(strings.TrimRight(Text(r.console), "\n"), "\n")
+			fmt.Fprintln(out, "  the end of the console:")
+			for _, l := range lines[max(0, len(lines)-shown):] {
+				fmt.Fprintf(out, "  | %s\n", l)
+			}
+		}
+		fmt.Fprintf(out, "  whole console: %s\n  again: ./just matrix --only %s\n", r.Log, r.Name)
+	}
+}
+
+// Choose returns the cells of the groups or with the names in only, a list with commas. An empty list, or "all", is all; the
+// group "test" is of the cells that are marked so.
+func Choose(cells []Cell, only string) ([]Cell, error) {
+	if only == "" || only == "all" {
+		return cells, nil
+	}
+	var out []Cell
+	wanted := strings.Split(only, ",")
+	used := map[string]bool{}
+	for _, c := range cells {
+		taken := false
+		for _, name := range []string{c.Name, c.Group, testGroup} {
+			if slices.Contains(wanted, name) && (name != testGroup || c.Test) {
+				taken, used[name] = true, true
+			}
+		}
+		if taken {
+			out = append(out, c)
+		}
+	}
+	for _, name := range wanted {
+		if !used[name] {
+			return nil, fmt.Errorf("cannot find a cell or a group %q; --list shows them", name)
+		}
+	}
+	return out, nil
+}
+
+// testGroup is the name by which all cells are chosen that have Test set.
+const testGroup = "test"
+
+// List writes a line for each cell.
+func List(out io.Writer, cells []Cell) {
+	width, group := 0, 0
+	for _, c := range cells {
+		width, group = max(width, len(c.Name)), max(group, len(c.Group))
+	}
+	for _, c := range cells {
+		fmt.Fprintf(out, "%-*s  %-*s  %-9s  %s\n", group, c.Group, width, c.Name, c.Verdict, c.Doc)
+	}
+}
+
+// WriteJSON writes v, indented.
+func WriteJSON(out io.Writer, v any) error {
+	e := json.NewEncoder(out)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// Sweep removes what earlier runs made and this one, of all cells, did not ask for.
+func (w *Workshop) Sweep() error {
+	entries, err := os.ReadDir(w.Dir)
+	if err != nil {
+		return fmt.Errorf("cannot tidy the workshop: %w", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var errs []error
+	for _, e := range entries {
+		if w.made[e.Name()] == nil {
+			errs = append(errs, os.RemoveAll(w.Dir+"/"+e.Name()))
+		}
+	}
+	return errors.Join(errs...)
+}

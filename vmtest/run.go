@@ -1,0 +1,231 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package vmtest
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hugelgupf/vmtest/qemu"
+
+	"github.com/initddi/initddi/internal/initramfs"
+	"github.com/initddi/initddi/internal/vm"
+)
+
+// baseCmdline is what every cell that has no UKI of the build's boots with: a console that shows stage 1 but not the whole of
+// the kernel, a kernel that does not spend half of the time testing its ciphers, and an end to whatever goes wrong.
+const baseCmdline = "console=ttyS0 loglevel=4 panic=-1 cryptomgr.notests=1 " + patience
+
+// patience keeps the kernel from panicking ("IO-APIC + timer doesn't work!") when an emulated processor that got no time on a
+// busy machine misses four ticks of the timer in a row.
+const patience = "no_timer_check"
+
+// atOnce ends a boot that is refused, unless the cell says what shall become of it.
+const atOnce = "ddi.fail=poweroff"
+
+// secureBootCode is OVMF with Secure Boot.
+const secureBootCode = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
+
+// Run boots a cell and returns what the machine left behind. The error is a [MissingError] where this machine lacks something,
+// and otherwise says that the cell could not be tried.
+func (w *Workshop) Run(ctx context.Context, c *Cell) (*Outcome, error) {
+	tmp, err := os.MkdirTemp("", "initddi-matrix-")
+	if err != nil {
+		return nil, fmt.Errorf("cannot run %s: %w", c.Name, err)
+	}
+	defer os.RemoveAll(tmp)
+	config, err := w.machine(ctx, c, tmp)
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.Create(w.LogOf(c))
+	if err != nil {
+		return nil, fmt.Errorf("cannot run %s: %w", c.Name, err)
+	}
+	console := &console{log: log, lines: c.Dialogue, say: make(chan string, len(c.Dialogue))}
+	limit := cmp.Or(c.Limit, DefaultLimit)
+	fns, err := config.Options(ctx)
+	if err != nil {
+		log.Close()
+		return nil, asMissing(err)
+	}
+	fns = append(fns, qemu.WithSerialOutput(console), qemu.WithVMTimeout(limit))
+	start := time.Now()
+	v, err := qemu.StartContext(ctx, qemu.ArchAMD64, fns...)
+	if err != nil {
+		return nil, asMissing(fmt.Errorf("cannot start the virtual machine: %w", err))
+	}
+	typed := make(chan struct{})
+	go func() {
+		defer close(typed)
+		for text := range console.say {
+			// A shell shows its prompt before it has made the terminal its own.
+			time.Sleep(typingDelay)
+			if _, err := v.Console.Send(text + "\r"); err != nil {
+				return
+			}
+		}
+	}()
+	err = v.Wait()
+	<-typed
+	o := &Outcome{Took: time.Since(start), Console: console.text(), Unsaid: console.unsaid()}
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil && o.Took >= limit:
+		o.TimedOut = true
+	case err != nil:
+		return nil, fmt.Errorf("cannot run the virtual machine: %w: %s", err, strings.TrimSpace(o.Console))
+	}
+	report, err := os.ReadFile(config.Report)
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the guest's report: %w", err)
+	}
+	o.Report = string(report)
+	if err := os.WriteFile(strings.TrimSuffix(w.LogOf(c), ".log")+".report", report, 0o644); err != nil {
+		return nil, fmt.Errorf("cannot keep the guest's report: %w", err)
+	}
+	return o, nil
+}
+
+// typingDelay is a wait before a line is typed.
+const typingDelay = 500 * time.Millisecond
+
+// LogOf returns where a cell's console goes.
+func (w *Workshop) LogOf(c *Cell) string { return filepath.Join(w.Logs, c.Name+".log") }
+
+// asMissing makes an error about QEMU not being there a reason to skip.
+func asMissing(err error) error {
+	if errors.Is(err, vm.ErrTool) {
+		return &MissingError{What: err.Error()}
+	}
+	return err
+}
+
+// machine makes everything that a cell needs and describes the machine; what a run changes lies in tmp.
+func (w *Workshop) machine(ctx context.Context, c *Cell, tmp string) (*vm.Config, error) {
+	config := &vm.Config{Report: filepath.Join(tmp, "report"), MemoryMiB: 1024, CPUs: 1, Credentials: c.Credentials}
+	more, err := w.fill(ctx, c.Cmdline)
+	if err != nil {
+		return nil, err
+	}
+	cmdline := baseCmdline
+	if !strings.Contains(more, "ddi.fail=") {
+		cmdline += " " + atOnce
+	}
+	cmdline = strings.TrimSpace(cmdline + " " + more)
+	efi := ""
+	if c.Firmware == SecureBoot {
+		vars, err := w.Variables()
+		if err != nil {
+			return nil, err
+		}
+		b, err := os.ReadFile(vars)
+		if err != nil {
+			return nil, err
+		}
+		config.FirmwareCode, config.FirmwareVars = secureBootCode, filepath.Join(tmp, "vars.fd")
+		if err := os.WriteFile(config.FirmwareVars, b, 0o600); err != nil {
+			return nil, err
+		}
+		if c.Ready != "" {
+			disk, err := w.need(c.Ready, "just demo makes it")
+			config.Disks = []vm.Disk{{Path: disk, Snapshot: true}}
+			config.SMBIOS = []string{"io.systemd.stub.kernel-cmdline-extra=" + patience}
+			return config, err
+		}
+		if efi, err = w.UKI(ctx, c, cmdline); err != nil {
+			return nil, err
+		}
+	} else {
+		k, err := w.kernel(c.Kernel)
+		if err != nil {
+			return nil, err
+		}
+		// Not compressed: nobody but the emulated processor would notice.
+		if config.Initrd, err = w.Stage1(ctx, c.Stage1, c.Kernel, initramfs.None); err != nil {
+			return nil, err
+		}
+		config.Kernel, config.Append = k.Image, cmdline
+	}
+	for i, d := range c.Disks {
+		if i > 0 {
+			efi = ""
+		}
+		path, err := w.Disk(ctx, d, efi)
+		if err != nil {
+			return nil, err
+		}
+		config.Disks = append(config.Disks, vm.Disk{Path: path, Bus: d.Bus, SectorSize: d.SectorSize, Snapshot: true})
+	}
+	return config, nil
+}
+
+// console collects what a machine shows, and hands out what is to be typed when its sentence has come.
+type console struct {
+	mu    sync.Mutex
+	log   *os.File
+	buf   bytes.Buffer
+	lines []Line
+	from  int // in the readable text, behind what was waited for last
+	say   chan string
+	ended bool
+}
+
+func (c *console) Write(b []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.buf.Write(b)
+	if _, err := c.log.Write(b); err != nil {
+		return 0, err
+	}
+	if len(c.lines) == 0 {
+		return len(b), nil
+	}
+	text := Text(c.buf.String())
+	for len(c.lines) > 0 {
+		i := strings.Index(text[min(c.from, len(text)):], c.lines[0].Wait)
+		if i < 0 {
+			break
+		}
+		c.from += i + len(c.lines[0].Wait)
+		c.say <- c.lines[0].Type
+		c.lines = c.lines[1:]
+	}
+	return len(b), nil
+}
+
+func (c *console) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended {
+		return nil
+	}
+	c.ended = true
+	close(c.say)
+	return c.log.Close()
+}
+
+func (c *console) text() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.buf.String()
+}
+
+func (c *console) unsaid() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.lines) == 0 {
+		return ""
+	}
+	return c.lines[0].Wait
+}

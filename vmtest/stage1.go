@@ -1,0 +1,217 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package vmtest
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/initddi/initddi/internal/esp"
+	"github.com/initddi/initddi/internal/guid"
+	"github.com/initddi/initddi/internal/initramfs"
+	"github.com/initddi/initddi/internal/keys"
+	"github.com/initddi/initddi/internal/kmodules"
+	"github.com/initddi/initddi/internal/ovmf"
+	"github.com/initddi/initddi/internal/uki"
+)
+
+// commands returns an archive with the commands of a configuration of templates/mkuimage.yaml and nothing else. Compiling
+// them is what takes longest, so it is done again only when their sources have changed.
+func (w *Workshop) commands(ctx context.Context, config string) (string, error) {
+	sum, err := w.sources(ctx, "./cmds/storageinit", "./cmds/ddimount", "./internal/initramfs")
+	if err != nil {
+		return "", err
+	}
+	template := filepath.Join(w.Module, "templates/mkuimage.yaml")
+	rest, err := hashFiles(template, filepath.Join(w.Module, "go.mod"))
+	if err != nil {
+		return "", err
+	}
+	return w.make("commands-"+config+".cpio", sum+rest, func(tmp string) error {
+		img, err := initramfs.Build(ctx, initramfs.Options{
+			Template: initramfs.Template{File: template, Config: config, Dir: w.Module}, Compression: initramfs.None,
+		}, func(string) {})
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(tmp, img.Data, 0o644)
+	})
+}
+
+// Stage1 returns the archive of the stage 1 called name for a kernel.
+func (w *Workshop) Stage1(ctx context.Context, name, kernelName string, compression initramfs.Compression) (string, error) {
+	s, ok := w.stages[cmp.Or(name, "minimal")]
+	if !ok {
+		return "", fmt.Errorf("cannot make stage 1 %q: no table names it", name)
+	}
+	k, err := w.kernel(kernelName)
+	if err != nil {
+		return "", err
+	}
+	base, err := w.commands(ctx, cmp.Or(s.Config, "minimal"))
+	if err != nil {
+		return "", err
+	}
+	set := s.Set
+	if set == nil {
+		set = []string{"id=debian"}
+	}
+	if set, err = w.fillAll(ctx, set); err != nil {
+		return "", err
+	}
+	o := initramfs.Options{Base: base, Compression: compression}
+	for _, line := range set {
+		o.Config = append(o.Config, line+"\n"...)
+	}
+	trust := s.Trust
+	if trust == nil {
+		trust = []string{keys.Image}
+	}
+	for _, t := range trust {
+		pair, err := w.pair(t)
+		if err != nil {
+			return "", err
+		}
+		pem, err := os.ReadFile(pair.Cert)
+		if err != nil {
+			return "", err
+		}
+		o.Certificates = append(o.Certificates, initramfs.File{Name: t + ".crt", Data: pem})
+	}
+	return w.make("stage1-"+s.Name+"-"+cmp.Or(kernelName, "cloud")+"."+string(compression), []any{w.self, s, base, k, set, o.Certificates}, func(tmp string) error {
+		if o.Modules, err = s.modules(k); err != nil {
+			return err
+		}
+		img, err := initramfs.Build(ctx, o, nil)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(tmp, img.Data, 0o644)
+	})
+}
+
+// modules selects the kernel modules as "initddi initramfs" does.
+func (s *Stage1) modules(k *kernel) (*kmodules.Selection, error) {
+	tree, err := kmodules.Open(k.Modules, "")
+	if err != nil {
+		return nil, err
+	}
+	o := kmodules.Options{Features: []string{"loop", "dm", "verity"}, OptionalFeatures: []string{"efivarfs"}}
+	if o.Classes = s.Classes; s.Classes == nil {
+		o.OptionalClasses = []string{"virtio", "nvme", "sata", "usb", "scsi", "mmc"}
+	}
+	if s.FileSystems == nil {
+		o.Features = append(o.Features, "erofs")
+	}
+	o.Features = append(o.Features, s.FileSystems...)
+	return kmodules.Select(tree, o)
+}
+
+// UKI returns the signed UKI of a cell.
+func (w *Workshop) UKI(ctx context.Context, c *Cell, cmdline string) (string, error) {
+	stub := filepath.Join(w.Build, "debian/boot/linuxx64.efi.stub")
+	if c.Stub == "12" {
+		root, err := w.fetched("stub-12", "bookworm", "systemd-boot-efi")
+		if err != nil {
+			return "", err
+		}
+		stub = filepath.Join(root, "usr/lib/systemd/boot/efi/linuxx64.efi.stub")
+	}
+	o := uki.Options{Cmdline: cmdline, OSRelease: []byte("ID=initddi\nNAME=initddi\nPRETTY_NAME=\"initddi\"\n")}
+	var err error
+	if o.Stub, err = os.ReadFile(stub); err != nil {
+		return "", &MissingError{What: stub + " (just tree makes it)"}
+	}
+	k, err := w.kernel(c.Kernel)
+	if err != nil {
+		return "", err
+	}
+	stage1, err := w.Stage1(ctx, c.Stage1, c.Kernel, initramfs.Zstd)
+	if err != nil {
+		return "", err
+	}
+	pair, err := w.pair(keys.SecureBoot)
+	if err != nil {
+		return "", err
+	}
+	cert, err := hashFiles(pair.Cert)
+	if err != nil {
+		return "", err
+	}
+	return w.make("uki-"+c.Name+".efi", []any{w.self, sha256.Sum256(o.Stub), k, stage1, cmdline, cert}, func(tmp string) error {
+		if o.Kernel, err = os.ReadFile(k.Image); err != nil {
+			return err
+		}
+		initrd, err := os.ReadFile(stage1)
+		if err != nil {
+			return err
+		}
+		o.Initrds = [][]byte{initrd}
+		b, err := uki.Build(o)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(tmp, b, 0o644); err != nil {
+			return err
+		}
+		return uki.Sign(ctx, tmp, tmp, pair.Key, pair.Cert, uki.SignOptions{})
+	})
+}
+
+// Variables returns a variable store in which Secure Boot is on and our key the only one.
+func (w *Workshop) Variables() (string, error) {
+	const template = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+	b, err := os.ReadFile(template)
+	if err != nil {
+		return "", &MissingError{What: template + " (Debian package ovmf)"}
+	}
+	pair, err := w.pair(keys.SecureBoot)
+	if err != nil {
+		return "", err
+	}
+	der, err := keys.CertificateDER(pair.Cert)
+	if err != nil {
+		return "", err
+	}
+	return w.make("vars.fd", []any{w.self, sha256.Sum256(b), der}, func(tmp string) error {
+		b, err := ovmf.Enroll(b, ovmf.Keys{PK: der, KEK: [][]byte{der}, DB: [][]byte{der}})
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(tmp, b, 0o644)
+	})
+}
+
+// Disk returns a disk; efi is the path of a UKI that firmware boots from it, or empty.
+func (w *Workshop) Disk(ctx context.Context, d Disk, efi string) (string, error) {
+	o := esp.Options{SectorSize: int64(d.SectorSize), ESPSize: d.ESPSize, ClusterSize: d.ClusterSize, FATType: d.FATType}
+	if d.Seed != 0 {
+		o.Seed = guid.GUID{0: 0x17, 15: byte(d.Seed)}
+	}
+	if efi != "" {
+		o.Files = append(o.Files, esp.File{Path: "/EFI/BOOT/BOOTX64.EFI", Source: efi})
+	}
+	for _, p := range d.Place {
+		if p.Image == "" {
+			o.Files = append(o.Files, esp.File{Path: p.Path, Data: []byte(p.Text)})
+			continue
+		}
+		source, err := w.Image(ctx, p.Image)
+		if err != nil {
+			return "", err
+		}
+		o.Files = append(o.Files, esp.File{Path: p.Path, Source: source, ReadOnly: true, Fragments: d.Fragments})
+	}
+	d.Bus = "" // where it is attached makes no other disk
+	key := []any{w.self, d, o.Files}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%v", key))
+	return w.make(fmt.Sprintf("disk-%x.img", sum[:4]), key, func(tmp string) error {
+		_, err := esp.Build(ctx, tmp, o)
+		return err
+	})
+}

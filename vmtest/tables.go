@@ -1,0 +1,21 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package vmtest
+
+import "slices"
+
+// Cells returns the whole matrix. What takes longest comes first.
+func Cells() []Cell {
+	return slices.Concat(cellsChain(), cellsRefuse())
+}
+
+// Images returns the images that cells can place.
+func Images() []Image {
+	return slices.Concat(imagesChain(), imagesRefuse())
+}
+
+// Stages returns the stages 1 that cells can boot.
+func Stages() []Stage1 {
+	return slices.Concat(stagesChain())
+}

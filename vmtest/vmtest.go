@@ -1,0 +1,149 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+// Package vmtest is the boot matrix: a table of machines, each with a disk that is good or broken in one way, and what stage 1
+// must do on it.
+//
+// A cell is data: which stage 1, which images on which disks, which command line, the sentences the console must show, and
+// whether the boot may end in the image, in a refusal or in a shell. Images, stages 1 and kernels have names, and are tables
+// too. To add a cell, add an entry to a cellsXxx function and, if it needs one that is not there, to images or stages; the
+// test of this package says what was forgotten. A new group is a file cells_GROUP.go whose functions are named in tables.go.
+//
+//	just matrix --list             what there is
+//	just matrix --only GROUP       one group, or one cell by its name
+//	just matrix --only test        the few that the tests boot
+//
+// The machines run the real thing: an unmodified Debian kernel, the archive that "initddi initramfs" makes, images that
+// "initddi ddi" makes. To be fast, most boot the kernel directly, without firmware, and their image holds one small init
+// (package guest) that reports what it was handed. A boot without firmware has no EFI variables, so stage 1 waits a moment to
+// know that a disk is the only one.
+package vmtest
+
+import (
+	"time"
+
+	"github.com/initddi/initddi/vmtest/guest"
+)
+
+// Verdict is how a boot ends.
+type Verdict string
+
+// The verdicts.
+const (
+	Entered Verdict = "entered" // the image's init ran
+	Refused Verdict = "refused" // stage 1 said "cannot boot", why, and ended the machine
+	Shell   Verdict = "shell"   // somebody left the debug shell by ending the machine, and no image's init ran
+	// Restarted is a machine that dm-verity restarted, because something read a block that is not what was signed.
+	Restarted Verdict = "restarted"
+	// Neither is a boot that did none of this: a hang, a panic, silence. No cell expects it.
+	Neither Verdict = "neither"
+)
+
+// Firmware is what starts the kernel.
+type Firmware string
+
+// The firmwares.
+const (
+	// Direct is QEMU itself (-kernel): fast, and without EFI variables.
+	Direct Firmware = ""
+	// SecureBoot is OVMF with our key enrolled; the kernel comes in a signed UKI on the first disk's ESP.
+	SecureBoot Firmware = "secureboot"
+)
+
+// DefaultLimit ends a cell that does not end by itself. Under emulation a boot to a marker takes five seconds on an idle machine.
+const DefaultLimit = 120 * time.Second
+
+// Cell is one machine and what must come of booting it.
+//
+// In Cmdline, Must and MustNot, "{roothash NAME}" stands for the root hash of an image, as it does in [Stage1.Set].
+type Cell struct {
+	Name  string `json:"name"`
+	Group string `json:"group"`
+	Doc   string `json:"doc"` // one line: what is shown
+	// Test says that the cell is one of the few that every run of the tests boots; "test" is their group, beside their own.
+	Test bool `json:"test,omitempty"`
+
+	Firmware Firmware `json:"firmware,omitempty"`
+	// Kernel names the kernel of a direct boot, and of the UKI; default "cloud".
+	Kernel string `json:"kernel,omitempty"`
+	Stage1 string `json:"stage1,omitempty"` // default "minimal"
+	// Stub names the systemd-stub of the UKI; default "13", Debian 13's.
+	Stub string `json:"stub,omitempty"`
+	// Cmdline is added to the command line that every cell has (baseCmdline).
+	Cmdline string `json:"cmdline,omitempty"`
+	Disks   []Disk `json:"disks,omitempty"`
+	// Ready boots a disk that the build has made instead of Disks, with the command line that is in its UKI.
+	Ready       string            `json:"ready,omitempty"`
+	Credentials map[string]string `json:"credentials,omitempty"`
+	// Dialogue is what a person at the console does.
+	Dialogue []Line `json:"dialogue,omitempty"`
+
+	Verdict Verdict `json:"verdict"`
+	// Must are sentences that the console must show in this order, MustNot ones that it must not show at all.
+	Must    []string `json:"must"`
+	MustNot []string `json:"must_not,omitempty"`
+	// Check judges what the marker reported; Report what another guest wrote to the second serial port.
+	Check  func(*guest.Facts) []string `json:"-"`
+	Report func(string) []string       `json:"-"`
+
+	Limit time.Duration `json:"limit,omitempty"`
+}
+
+// Line is one exchange on the console: when it shows Wait, behind what the last line waited for, Type is typed, with Enter.
+type Line struct {
+	Wait string `json:"wait"`
+	Type string `json:"type"`
+}
+
+// Disk is a disk with an ESP.
+type Disk struct {
+	Bus        string `json:"bus,omitempty"` // default virtio
+	SectorSize int    `json:"sector_size,omitempty"`
+	// Place is what lies on the ESP.
+	Place []Place `json:"place,omitempty"`
+	// Seed tells the disks of one machine apart: all their UUIDs come from it.
+	Seed int `json:"seed,omitempty"`
+	// Fragments splits each image into that many pieces.
+	Fragments   int   `json:"fragments,omitempty"`
+	ESPSize     int64 `json:"esp_size,omitempty"`
+	ClusterSize int64 `json:"cluster_size,omitempty"`
+	FATType     int   `json:"fat,omitempty"`
+}
+
+// Place is a file on the ESP: an image, or some text.
+type Place struct {
+	Path  string `json:"path"`
+	Image string `json:"image,omitempty"`
+	Text  string `json:"text,omitempty"`
+}
+
+// Image is a boot image, or something that is nearly one.
+type Image struct {
+	Name string `json:"name"`
+	// Tree names what is in it (trees); default "marker".
+	Tree string `json:"tree,omitempty"`
+	// FileSystem is erofs (default), squashfs or ext4.
+	FileSystem string `json:"file_system,omitempty"`
+	// Key names whose key signs it: "ddi", which every stage 1 trusts that says nothing else, or "stranger". Empty is unsigned.
+	Key string `json:"key,omitempty"`
+	// Compress is mkfs.erofs's -z; default is that of "initddi ddi".
+	Compress string `json:"compress,omitempty"`
+	// Version goes into os-release as IMAGE_VERSION, and makes the root hash another.
+	Version string `json:"version,omitempty"`
+	// From names an image this one is a copy of, before Damage.
+	From string `json:"from,omitempty"`
+	// Damage changes the finished image.
+	Damage func(file string) error `json:"-"`
+}
+
+// Stage1 is what "initddi initramfs" is told.
+type Stage1 struct {
+	Name        string   `json:"name"`
+	Config      string   `json:"config,omitempty"` // of templates/mkuimage.yaml; default "minimal"
+	Classes     []string `json:"classes,omitempty"`
+	FileSystems []string `json:"file_systems,omitempty"` // default erofs
+	// Trust names keys whose certificates are the trust store; nil is "ddi". An empty list trusts nobody.
+	Trust []string `json:"trust,omitempty"`
+	// Set are lines of stage1.conf; default "id=debian".
+	Set []string `json:"set,omitempty"`
+}
