@@ -34,6 +34,8 @@ const (
 	sentenceStopped = ": a shell; leave it"
 	sentenceShell   = "a shell: leave it"
 	sentenceDebian  = "multi-user-usec="
+	// What systemd says when it begins to be PID 1, before a person could log in.
+	sentenceWelcome = "Welcome to Debian"
 	sentenceCorrupt = "Restarting system with command 'dm-verity"
 )
 
@@ -58,7 +60,7 @@ func (o *Outcome) verdict() Verdict {
 	switch {
 	case o.TimedOut:
 		return Neither
-	case strings.Contains(text, guest.Sentence), strings.Contains(o.Report, sentenceDebian):
+	case strings.Contains(text, guest.Sentence), strings.Contains(o.Report, sentenceDebian), strings.Contains(text, sentenceWelcome):
 		return Entered
 	case strings.Contains(text, sentenceCorrupt):
 		return Restarted
