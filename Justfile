@@ -6,7 +6,7 @@ build := justfile_directory() / "build"
 initddi := build / "initddi"
 build_packages := "openssl osslsigncode erofs-utils zstd mtools dosfstools kmod cpio ca-certificates xz-utils"
 boot_packages := "qemu-system-x86 ovmf"
-test_packages := "gdisk fdisk cryptsetup-bin squashfs-tools e2fsprogs sbsigntool binutils util-linux uidmap systemd systemd-container parted systemd-boot-efi groff-base zsh"
+test_packages := "gdisk fdisk cryptsetup-bin squashfs-tools e2fsprogs sbsigntool binutils util-linux uidmap systemd systemd-container parted systemd-boot-efi groff-base zsh swtpm tpm2-tools"
 interop_packages := "gdisk cryptsetup-bin squashfs-tools e2fsprogs sbsigntool util-linux qemu-user-static"
 tree_packages := "mmdebstrap apt debian-archive-keyring"
 

@@ -37,6 +37,7 @@ var levels = map[string]level{
 	"internal/release":   formats,
 	"internal/settings":  formats,
 	"internal/signature": formats,
+	"internal/tpm2":      formats,
 	"internal/uevent":    formats,
 	"internal/verity":    formats,
 	"internal/version":   formats,
@@ -53,6 +54,7 @@ var levels = map[string]level{
 	"internal/linux/mount":   kernel,
 	"internal/linux/netlink": kernel,
 	"internal/linux/process": kernel,
+	"internal/linux/tpm":     kernel,
 
 	"internal/apply":    world,
 	"internal/ddi":      world,

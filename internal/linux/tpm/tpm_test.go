@@ -1,0 +1,131 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package tpm
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// pair returns a device that is one end of a socket which keeps messages apart, and the other end.
+func pair(t *testing.T, timeout time.Duration) (*Device, int) {
+	t.Helper()
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &Device{path: "/dev/test", timeout: timeout, fd: fds[0]}
+	t.Cleanup(func() {
+		d.Close()
+		unix.Close(fds[1])
+	})
+	return d, fds[1]
+}
+
+func TestTransmit(t *testing.T) {
+	d, other := pair(t, time.Minute)
+	go func() {
+		buf := make([]byte, maxResponse)
+		for range 2 {
+			n, err := unix.Read(other, buf)
+			if err != nil {
+				return
+			}
+			if _, err := unix.Write(other, append(buf[:n:n], '!')); err != nil {
+				return
+			}
+		}
+	}()
+	for _, cmd := range []string{"one", "two"} {
+		if got, err := d.Transmit([]byte(cmd)); err != nil || string(got) != cmd+"!" {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error("closing twice:", err)
+	}
+	if _, err := d.Transmit([]byte("three")); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+func TestTransmitFails(t *testing.T) {
+	d, other := pair(t, time.Minute)
+	unix.Close(other)
+	if _, err := d.Transmit([]byte("one")); !errors.Is(err, unix.EPIPE) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestTimeout has a TPM that takes a command and says nothing, and later something that is too late.
+func TestTimeout(t *testing.T) {
+	d, other := pair(t, 20*time.Millisecond)
+	fd := d.fd
+	if _, err := d.Transmit([]byte("one")); !errors.Is(err, ErrTimeout) {
+		t.Fatalf("got %v", err)
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+		t.Errorf("the descriptor is closed while the kernel still uses it: %v", err)
+	}
+	if _, err := d.Transmit([]byte("two")); !errors.Is(err, ErrTimeout) {
+		t.Errorf("asked again: %v", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	buf := make([]byte, 16)
+	if n, err := unix.Read(other, buf); err != nil || !bytes.Equal(buf[:n], []byte("one")) {
+		t.Errorf("the TPM was told %q, %v", buf[:n], err)
+	}
+	if _, err := unix.Write(other, []byte("late")); err != nil {
+		t.Error(err)
+	}
+	// Now the descriptor goes: its other end reads an end of file.
+	if n, err := unix.Read(other, buf); n != 0 || err != nil && !errors.Is(err, unix.ECONNRESET) {
+		t.Errorf("got %q, %v", buf[:n], err)
+	}
+}
+
+func TestOpen(t *testing.T) {
+	dev := t.TempDir()
+	if _, err := Open(dev); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+	for _, name := range []string{"tpm0", "tpmrm0"} {
+		if err := os.WriteFile(filepath.Join(dev, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d, err := Open(dev)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Path() != dev+"/"+name {
+			t.Errorf("opened %s, wanted %s", d.Path(), name)
+		}
+		if flags, err := unix.FcntlInt(uintptr(d.fd), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK != 0 {
+			t.Errorf("flags %#x, %v", flags, err)
+		}
+		d.Close()
+	}
+	// A TPM that is there and cannot be opened is no missing one, and the other name is no way around.
+	if err := os.Remove(filepath.Join(dev, "tpmrm0")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dev, "tpmrm0"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(dev); !errors.Is(err, unix.EISDIR) {
+		t.Errorf("got %v", err)
+	}
+}
