@@ -4,8 +4,9 @@
 // Package image builds DDIs: a tree becomes a GPT image of a file system, its dm-verity hash tree and a signature.
 //
 // The layout is what systemd-repart makes for a root file system with Verity= and a signature: three partitions, data, hash and
-// signature, of the Discoverable Partitions Specification's types, with UUIDs out of the root hash. Every byte follows from the
-// input: same tree, same options, same key, same image.
+// signature, of the Discoverable Partitions Specification's types, with UUIDs out of the root hash. An unsigned image has no
+// signature partition, since tools refuse an empty one, but the room for it, where [Join] adds it. Every byte follows from the
+// input: same tree, same options, same key, same image, whether it is signed at once or later.
 package image
 
 import (
@@ -187,8 +188,11 @@ func assemble(ctx context.Context, o Options, data, out string) (*Result, error)
 	if err != nil {
 		return nil, err
 	}
-	sigAt := l.add(max(int64(len(doc)), signatureRoom))
-	table, err := l.table(o, rootHash, dataAt, hashAt, sigAt)
+	sigAt := l.add(signatureRoom)
+	if len(doc) > signatureRoom {
+		return nil, fmt.Errorf("cannot sign %s: the signature takes %d bytes, its partition has %d: %w", o.Output, len(doc), signatureRoom, ErrUnsupported)
+	}
+	table, err := l.table(o, rootHash, doc != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -212,8 +216,8 @@ func assemble(ctx context.Context, o Options, data, out string) (*Result, error)
 	}, f.Close()
 }
 
-// signatureRoom is the size of the signature partition, as systemd-repart makes it. An unsigned image has an empty one for
-// the signature to be joined into.
+// signatureRoom is the size of the signature partition, as systemd-repart makes it. An unsigned image has as much room behind
+// its last partition.
 const signatureRoom = 16 << 10
 
 // document returns the content of the signature partition, nil for an unsigned image.
@@ -253,7 +257,8 @@ func (l *layout) add(size int64) int64 {
 // size is the image's: room for the backup table behind the last partition.
 func (l *layout) size() int64 { return l.next + align }
 
-func (l *layout) table(o Options, rootHash []byte, _ ...int64) (*gpt.Table, error) {
+// table describes the first two partitions, or with the signature's all three.
+func (l *layout) table(o Options, rootHash []byte, signed bool) (*gpt.Table, error) {
 	dataUUID, hashUUID, err := gpt.RootHashUUIDs(rootHash)
 	if err != nil {
 		return nil, err
@@ -262,18 +267,28 @@ func (l *layout) table(o Options, rootHash []byte, _ ...int64) (*gpt.Table, erro
 	for i, p := range []struct {
 		d    gpt.Designator
 		uuid guid.GUID
-	}{{gpt.Root, dataUUID}, {gpt.RootVerity, hashUUID}, {gpt.RootVeritySig, derivedUUID("signature", rootHash)}} {
+	}{{gpt.Root, dataUUID}, {gpt.RootVerity, hashUUID}, {gpt.RootVeritySig, signatureUUID(rootHash)}} {
 		typ, ok := gpt.TypeOf(p.d, o.Arch)
 		if !ok {
 			return nil, fmt.Errorf("cannot build for architecture %q: %w", o.Arch, ErrUnsupported)
 		}
-		t.Partitions = append(t.Partitions, gpt.Partition{
-			Number: i + 1, Type: typ, UUID: p.uuid, Name: string(p.d), Attributes: gpt.AttrReadOnly,
-			FirstLBA: uint64(l.ranges[i][0] / l.sector), LastLBA: uint64((l.ranges[i][0]+l.ranges[i][1])/l.sector) - 1,
-		})
+		if p.d == gpt.RootVeritySig && !signed {
+			continue
+		}
+		t.Partitions = append(t.Partitions, partition(i+1, typ, p.uuid, p.d, l.ranges[i][0], l.ranges[i][1], l.sector))
 	}
 	return t, nil
 }
+
+// partition describes a partition of size bytes at an offset.
+func partition(number int, typ, uuid guid.GUID, d gpt.Designator, offset, size, sector int64) gpt.Partition {
+	return gpt.Partition{
+		Number: number, Type: typ, UUID: uuid, Name: string(d), Attributes: gpt.AttrReadOnly,
+		FirstLBA: uint64(offset / sector), LastLBA: uint64((offset+size)/sector) - 1,
+	}
+}
+
+func signatureUUID(rootHash []byte) guid.GUID { return derivedUUID("signature", rootHash) }
 
 // derived makes 32 bytes that follow from the input, where others would take random ones.
 func derived(purpose string, input []byte) []byte {

@@ -34,7 +34,7 @@ const (
 	Super     = "super.raw"     // the verity superblock names an unknown algorithm
 	Cut       = "cut.raw"       // ends in the middle of the data partition
 	BadSig    = "badsig.raw"    // one digit of the signature partition
-	NoSig     = "nosig.raw"     // without a signature partition
+	NoSig     = "nosig.raw"     // unsigned, without a signature partition
 	WrongUUID = "uuid.raw"      // the data partition's UUID belongs to no root hash
 	TwoRoots  = "two.raw"       // two data partitions
 	NoRoot    = "noroot.raw"    // only a swap partition
@@ -83,7 +83,6 @@ func Make(t testing.TB) *Set {
 	}
 	s.RootHash = s.build(Good, tree, arch, &s.Pair)
 	s.build(Stranger, tree, arch, &stranger)
-	s.build(Unsigned, tree, arch, nil)
 	s.build(Foreign, tree, other, &s.Pair)
 	sig, err := s.Pair.Sign(context.Background(), []byte(s.RootHash))
 	s.must(err)
@@ -119,6 +118,7 @@ func (s *Set) damage() {
 	})
 	s.change(Backup, func(b []byte) []byte { clear(b[512:1024]); return b })
 	s.change(Empty, func(b []byte) []byte { clear(b); return b })
+	s.change(Unsigned, func(b []byte) []byte { clear(b[at(sig):][:sig.Size(t.SectorSize)]); return b })
 	s.retable(NoSig, func(t *gpt.Table) { t.Partitions = t.Partitions[:2] })
 	s.retable(WrongUUID, func(t *gpt.Table) { t.Partitions[0].UUID[3] ^= 1 })
 	s.retable(TwoRoots, func(t *gpt.Table) {
