@@ -89,6 +89,10 @@ func Enter(n Next) (lost bool, err error) {
 			return false, err
 		}
 		extra.Close()
+		// The mount point is empty by now, and of no use to anybody.
+		if err := os.Remove(staging); err != nil {
+			return false, fmt.Errorf("cannot tidy up: %w", err)
+		}
 	}
 	n.Tree.Close()
 	for _, path := range carried {
@@ -105,6 +109,9 @@ func Enter(n Next) (lost bool, err error) {
 	return true, errors.Join(process.Exec(n.Init, append([]string{n.Init}, n.Args...), env), err, cerr)
 }
 
+// staging is where the copy of /.extra is mounted on its way into the image.
+const staging = "/run/initddi/extra"
+
 // carryExtra copies what systemd-stub left in the initramfs into a tmpfs of its own, nil if there is nothing. The copy is
 // what survives the initramfs.
 func carryExtra(from string) (*mount.Mount, error) {
@@ -119,7 +126,6 @@ func carryExtra(from string) (*mount.Mount, error) {
 	if err != nil {
 		return nil, err
 	}
-	const staging = "/run/initddi/extra"
 	if err := os.MkdirAll(staging, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make %s: %w", staging, err)
 	}
@@ -141,7 +147,7 @@ func placeExtra(extra *mount.Mount, n Next) ([]string, error) {
 	const encrypted = "/run/credentials/@encrypted"
 	found := false
 	for _, dir := range []string{"credentials", "global_credentials"} {
-		from := "/run/initddi/extra/" + dir
+		from := staging + "/" + dir
 		entries, err := os.ReadDir(from)
 		if err != nil {
 			continue
@@ -161,7 +167,7 @@ func placeExtra(extra *mount.Mount, n Next) ([]string, error) {
 			found = true
 		}
 	}
-	if err := mount.Unmount("/run/initddi/extra"); err != nil {
+	if err := mount.Unmount(staging); err != nil {
 		return nil, err
 	}
 	if !found {

@@ -35,6 +35,7 @@ type state struct {
 	Args   []string
 	Env    []string
 	Files  []string // all that is not a directory, with its content
+	Ours   []string // names in /run/initddi
 	Mounts []string
 	FDs    map[string]string
 	Cwd    string
@@ -57,6 +58,10 @@ func tellState() {
 		}
 		return nil
 	})
+	ours, _ := os.ReadDir("/run/initddi")
+	for _, e := range ours {
+		s.Ours = append(s.Ours, e.Name())
+	}
 	b, _ := os.ReadFile("/proc/self/mountinfo")
 	for line := range strings.Lines(string(b)) {
 		s.Mounts = append(s.Mounts, strings.Fields(line)[4])
@@ -178,6 +183,9 @@ func TestNSEnter(t *testing.T) {
 		}
 		if got := strings.Join(s.Files, "|"); got != want.files {
 			t.Errorf("%s: files\n%s\nwant\n%s", mode, strings.Join(s.Files, "\n"), strings.ReplaceAll(want.files, "|", "\n"))
+		}
+		if !slices.Equal(s.Ours, []string{"boot.json"}) {
+			t.Errorf("%s: /run/initddi holds %q, wanted boot.json alone", mode, s.Ours)
 		}
 		var mounts []string
 		for _, m := range s.Mounts {
