@@ -72,7 +72,7 @@ type Trace struct {
 	Assumed []resolve.Action `json:"assumed,omitempty"`
 	Missing string           `json:"missing,omitempty"`
 	Refused []string         `json:"refused,omitempty"`
-	Hint    string           `json:"hint,omitempty"`
+	Hints   []string         `json:"hints,omitempty"`
 }
 
 // DryRun follows the flow as far as reading alone leads: partitions, files, partition tables and signatures are really read
@@ -102,7 +102,7 @@ func DryRun(w *World, in plan.Input) (*Trace, error) {
 				t.Refused = append(t.Refused, step.Refused[i].Error())
 			}
 			if step.Refused != nil {
-				t.Hint = hint(&RefusedError{step.Refused})
+				t.Hints = hints(&RefusedError{step.Refused})
 			}
 			return t, nil
 		}
@@ -154,7 +154,7 @@ func (t *Trace) print(out io.Writer) {
 	for _, r := range t.Refused {
 		fmt.Fprintln(out, r)
 	}
-	if t.Hint != "" {
-		fmt.Fprintln(out, t.Hint)
+	for _, h := range t.Hints {
+		fmt.Fprintln(out, h)
 	}
 }

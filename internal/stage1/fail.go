@@ -110,7 +110,9 @@ func screen(log *report.Log, err error) {
 			}
 		}
 	}
-	log.Err("  %s", hint(err))
+	for _, h := range hints(err) {
+		log.Err("  %s", h)
+	}
 }
 
 // end does what ddi.fail= says, and never returns.

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,8 +27,8 @@ var rules = []resolve.Rule{
 func TestHints(t *testing.T) {
 	const general = "what to do: install another image"
 	for _, r := range rules {
-		got := hint(fmt.Errorf("x: %w", &RefusedError{[]resolve.Refusal{{Candidate: "a", Rule: r}, {Candidate: "b", Rule: "other"}}}))
-		if got == general || !strings.HasPrefix(got, "what to do: ") {
+		got := hints(fmt.Errorf("x: %w", &RefusedError{[]resolve.Refusal{{Candidate: "a", Rule: r}, {Candidate: "b", Rule: r}}}))
+		if len(got) != 1 || got[0] == general || !strings.HasPrefix(got[0], "what to do: ") {
 			t.Errorf("%s: %q", r, got)
 		}
 	}
@@ -36,6 +37,7 @@ func TestHints(t *testing.T) {
 		word string
 	}{
 		{&RefusedError{[]resolve.Refusal{{Rule: "future"}}}, general},
+		{&RefusedError{}, "DEBUGGING"},
 		{&RefusedError{[]resolve.Refusal{{Rule: resolve.RuleOnePartition}}}, "ddi.device="},
 		{&RefusedError{[]resolve.Refusal{{Rule: resolve.RuleFound}}}, "/loader/ddi"},
 		{&RefusedError{[]resolve.Refusal{{Rule: resolve.RuleSigned}}}, "sign the image"},
@@ -46,9 +48,32 @@ func TestHints(t *testing.T) {
 		{&EnterError{Err: errors.New("x")}, "architecture"},
 		{errors.New("x"), "DEBUGGING"},
 	} {
-		if got := hint(test.err); !strings.Contains(got, test.word) {
+		if got := hints(test.err); len(got) != 1 || !strings.Contains(got[0], test.word) {
 			t.Errorf("%v: %q, want %q", test.err, got, test.word)
 		}
+	}
+}
+
+// TestHintsOfSeveral: each remedy once, with the rules it is for, in the order of the candidates, and no more than fit.
+func TestHintsOfSeveral(t *testing.T) {
+	refused := func(rules ...resolve.Rule) error {
+		e := &RefusedError{}
+		for _, r := range rules {
+			e.Refusals = append(e.Refusals, resolve.Refusal{Candidate: "x", Rule: r})
+		}
+		return e
+	}
+	same := hints(refused(resolve.RuleIdentity, resolve.RulePin, resolve.RuleDenied))
+	if len(same) != 1 || same[0] != refusedHint(resolve.RulePin) {
+		t.Errorf("one remedy for all: %q", same)
+	}
+	got := hints(refused(resolve.RuleIdentity, resolve.RuleSigned, resolve.RulePin, resolve.RuleSigned))
+	want := []string{refusedHint(resolve.RuleIdentity) + " [identity pin]", refusedHint(resolve.RuleSigned) + " [signed]"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if many := hints(refused(rules...)); len(many) != maxHints+1 || !strings.Contains(many[maxHints], "docs/ERRORS.md") {
+		t.Errorf("all rules: %q", many)
 	}
 }
 
@@ -135,7 +160,8 @@ func TestScreen(t *testing.T) {
 	}
 	out.Reset()
 	screen(log, &RefusedError{[]resolve.Refusal{{Candidate: "a", Rule: resolve.RuleFound}, {Candidate: "b", Rule: resolve.RuleSigned}}})
-	want := "initddi: cannot boot:\ninitddi:   a refused (found)\ninitddi:   b refused (signed)\ninitddi:   " + refusedHint(resolve.RuleFound) + "\n"
+	want := "initddi: cannot boot:\ninitddi:   a refused (found)\ninitddi:   b refused (signed)\ninitddi:   " + refusedHint(resolve.RuleFound) +
+		" [found]\ninitddi:   " + refusedHint(resolve.RuleSigned) + " [signed]\n"
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
 	}

@@ -5,14 +5,48 @@ package stage1
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/resolve"
 )
 
-// hint is the one sentence that says what to do next. docs/ERRORS.md has the same table.
-func hint(err error) string {
+// maxHints is how many different remedies a screen has room for.
+const maxHints = 3
+
+// hints are the sentences that say what to do next: one, or where candidates were refused for different reasons one for each
+// remedy, with the rules that it is for. docs/ERRORS.md has the same table.
+func hints(err error) []string {
 	var refused *RefusedError
+	if !errors.As(err, &refused) || len(refused.Refusals) == 0 {
+		return []string{hint(err)}
+	}
+	var out []string
+	rules := map[string][]resolve.Rule{}
+	for _, r := range refused.Refusals {
+		h := refusedHint(r.Rule)
+		if rules[h] == nil {
+			out = append(out, h)
+		}
+		if !slices.Contains(rules[h], r.Rule) {
+			rules[h] = append(rules[h], r.Rule)
+		}
+	}
+	if len(out) == 1 {
+		return out
+	}
+	for i, h := range out {
+		out[i] = fmt.Sprintf("%s %v", h, rules[h])
+	}
+	if len(out) > maxHints {
+		return append(out[:maxHints], "what to do: docs/ERRORS.md says it for every other rule")
+	}
+	return out
+}
+
+// hint is the sentence for a boot that failed otherwise.
+func hint(err error) string {
 	var timeout *TimeoutError
 	var key *plan.KeyError
 	var enter *EnterError
@@ -23,8 +57,6 @@ func hint(err error) string {
 		return "what to do: check that the disk is there; if a driver is missing, build stage 1 with its class (initddi initramfs --class)"
 	case errors.As(err, &enter):
 		return "what to do: check that the image's init runs on this machine (architecture, libraries)"
-	case errors.As(err, &refused):
-		return refusedHint(refused.Refusals[0].Rule)
 	}
 	return "what to do: boot another entry, or rebuild stage 1; docs/DEBUGGING.md says how to see more"
 }
