@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/initddi/initddi/internal/ddi"
+	"github.com/initddi/initddi/internal/jsontext"
 	"github.com/initddi/initddi/internal/release"
 	"github.com/initddi/initddi/internal/terminal"
 )
@@ -77,11 +77,16 @@ func (o *options) print(w io.Writer, v any, text func()) error {
 		text()
 		return nil
 	}
-	e := json.NewEncoder(w)
+	indent := ""
 	if o.json == "pretty" {
-		e.SetIndent("", "\t")
+		indent = "\t"
 	}
-	return e.Encode(v)
+	b, err := jsontext.Marshal(v, indent)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s\n", b)
+	return err
 }
 
 func inspect(_ context.Context, env environment, o *options) error {

@@ -32,6 +32,7 @@ var levels = map[string]level{
 	"internal/fsprobe":   formats,
 	"internal/gpt":       formats,
 	"internal/guid":      formats,
+	"internal/jsontext":  formats,
 	"internal/modtable":  formats,
 	"internal/osrelease": formats,
 	"internal/release":   formats,

@@ -6,11 +6,12 @@
 package report
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/initddi/initddi/internal/jsontext"
 )
 
 // Version is the version of boot.json's schema. Fields are added without changing it; it changes when one changes its meaning.
@@ -86,7 +87,7 @@ func (b *Boot) Begin(now Clock, name string) func(text string) time.Duration {
 
 // Write writes the report to path, making its directory.
 func (b *Boot) Write(path string) error {
-	text, err := json.MarshalIndent(b, "", "  ")
+	text, err := jsontext.Marshal(b, "  ")
 	if err != nil {
 		return fmt.Errorf("cannot write the boot report: %w", err)
 	}

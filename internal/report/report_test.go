@@ -63,6 +63,9 @@ func TestSchema(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if theirs, err := json.MarshalIndent(b, "", "  "); err != nil || string(got) != string(theirs)+"\n" {
+			t.Errorf("%s: got\n%s\nwhat encoding/json writes is\n%s", name, got, theirs)
+		}
 		file := filepath.Join("testdata", name)
 		if *update {
 			if err := os.WriteFile(file, got, 0o644); err != nil {

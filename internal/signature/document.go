@@ -7,8 +7,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
+
+	"github.com/initddi/initddi/internal/jsontext"
 )
 
 const (
@@ -59,9 +60,9 @@ func parseDocument(b []byte) (*Document, error) {
 			return nil, fmt.Errorf("byte %d after the end is %#02x, wanted NUL: %w", len(text)+i, c, ErrMalformed)
 		}
 	}
-	fields, err := readFields(text)
+	fields, err := jsontext.Object(text, maxFields)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", err, ErrMalformed)
 	}
 	d := &Document{}
 	if d.RootHash, err = readHex(fields, "rootHash"); err != nil {
@@ -117,72 +118,31 @@ func checkRootHash(h []byte) error {
 	return nil
 }
 
-// field is one member of the JSON object.
-type field struct {
-	name string
-	raw  json.RawMessage
-}
-
-// readFields reads a JSON object, one member at a time, because decoding into a struct matches names without case and lets
-// the last of two equal ones win.
-func readFields(text []byte) ([]field, error) {
-	// The decoder below is lax about what stands between tokens and after the end; this is not. It also stops at 10,000
-	// levels of nesting, each of which costs it one word.
-	if !json.Valid(text) {
-		return nil, malformed("not JSON")
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, malformed("not a JSON object")
-	}
-	var fields []field
-	for dec.More() {
-		t, err := dec.Token()
-		name, ok := t.(string)
-		if err != nil || !ok {
-			return nil, malformed("not JSON")
-		}
-		if find(fields, name) != nil {
-			return nil, fmt.Errorf("field %q comes twice: %w", printable([]byte(name)), ErrMalformed)
-		}
-		if len(fields) == maxFields {
-			return nil, fmt.Errorf("more than %d fields: %w", maxFields, ErrMalformed)
-		}
-		f := field{name: name}
-		if err := dec.Decode(&f.raw); err != nil {
-			return nil, malformed("not JSON")
-		}
-		fields = append(fields, f)
-	}
-	return fields, nil
-}
-
 // find returns the value of a field, nil if there is none.
-func find(fields []field, name string) json.RawMessage {
+func find(fields []jsontext.Member, name string) []byte {
 	for _, f := range fields {
-		if f.name == name {
-			return f.raw
+		if f.Name == name {
+			return f.Value
 		}
 	}
 	return nil
 }
 
 // readString finds a field that must be a string.
-func readString(fields []field, name string) (string, error) {
-	raw := find(fields, name)
-	if raw == nil {
+func readString(fields []jsontext.Member, name string) (string, error) {
+	value := find(fields, name)
+	if value == nil {
 		return "", fmt.Errorf("field %q is missing: %w", name, ErrMalformed)
 	}
-	var s string
-	// A null would decode into a string, too.
-	if raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+	s, err := jsontext.String(value)
+	if err != nil {
 		return "", fmt.Errorf("field %q is not a string: %w", name, ErrMalformed)
 	}
 	return s, nil
 }
 
 // readHex finds a field of lower-case hexadecimal digits.
-func readHex(fields []field, name string) ([]byte, error) {
+func readHex(fields []jsontext.Member, name string) ([]byte, error) {
 	s, err := readString(fields, name)
 	if err != nil {
 		return nil, err
@@ -195,7 +155,7 @@ func readHex(fields []field, name string) ([]byte, error) {
 }
 
 // readBase64 finds a field that holds a signature message in base64 (RFC 4648, section 4).
-func readBase64(fields []field, name string) ([]byte, error) {
+func readBase64(fields []jsontext.Member, name string) ([]byte, error) {
 	s, err := readString(fields, name)
 	if err != nil {
 		return nil, err

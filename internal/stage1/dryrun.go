@@ -5,13 +5,13 @@ package stage1
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 
 	"github.com/initddi/initddi/internal/discover"
+	"github.com/initddi/initddi/internal/jsontext"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/resolve"
 )
@@ -55,9 +55,12 @@ func Command(_ context.Context, out io.Writer, args []string) error {
 		return err
 	}
 	if *asJSON {
-		e := json.NewEncoder(out)
-		e.SetIndent("", "  ")
-		return e.Encode(t)
+		text, err := jsontext.Marshal(t, "  ")
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(out, "%s\n", text)
+		return err
 	}
 	t.print(out)
 	return nil
