@@ -82,6 +82,25 @@ matrix *args: _matrix-packages
     @go build -o {{ build }}/matrix/matrix ./vmtest/matrix
     @{{ build }}/matrix/matrix --build {{ build }} {{ args }}
 
+# What stage 1 weighs, by template, command and module, against the budgets; fails above one (--json, --top N)
+[no-exit-message]
+size *args: _build-packages _tree-packages host
+    @[ -e {{ build }}/kernel-cloud/version ] || scripts/fetch-package trixie linux-image-cloud-amd64 {{ build }}/kernel-cloud
+    @[ -e {{ build }}/kernel-generic/version ] || scripts/fetch-package trixie linux-image-amd64 {{ build }}/kernel-generic
+    @{{ initddi }} keys {{ build }}/keys >&2
+    @{{ initddi }} size --check --cloud {{ build }}/kernel-cloud/root --generic {{ build }}/kernel-generic/root --trust {{ build }}/keys/ddi.crt {{ args }}
+
+# What stage 1 costs a boot, in virtual time, bytes and memory, beside the kernel alone (--list, --only REGEXP, --runs N, --stages, --json)
+[no-exit-message]
+bench *args: _bench-packages
+    @case " {{ args }} " in *" --list "*) ;; *) {{ just_executable() }} --justfile {{ justfile() }} _bench-needs >&2 ;; esac
+    @mkdir -p {{ build }}/bench
+    @go build -o {{ build }}/bench/bench ./vmtest/bench
+    @{{ build }}/bench/bench --build {{ build }} {{ args }}
+
+_bench-needs: _build-packages host tree
+    {{ initddi }} keys {{ build }}/keys
+
 # Format, vet and run the unit tests of one or all packages
 check pkg="./...":
     test -z "$(gofmt -l cmds internal vmtest 2>/dev/null)"
@@ -93,6 +112,8 @@ _build-packages:
 
 _boot-packages:
     @scripts/packages {{ boot_packages }}
+
+_bench-packages: _build-packages _boot-packages _tree-packages
 
 _matrix-packages: _build-packages _boot-packages _tree-packages
     @scripts/packages squashfs-tools e2fsprogs

@@ -105,6 +105,7 @@ func measure(ctx context.Context, w *workshop, rows []row, runs int) ([]result, 
 		m, err := w.machine(ctx, r)
 		var missing *missingError
 		if errors.As(err, &missing) {
+			w.say(r.Name + ": " + missing.Error())
 			out = append(out, result{Name: r.Name, Kernel: r.Kernel, Skipped: missing.Error()})
 			continue
 		}
@@ -151,7 +152,7 @@ by the kernel's clock; x: as a multiple of the first row of the same kernel. fre
 	first := map[string]float64{}
 	for _, r := range results {
 		if r.Skipped != "" {
-			fmt.Fprintf(w, "-\t-\t-\t-\t\t\t\t\t\t\t\t  %s: skipped: %s\n", r.Name, r.Skipped)
+			fmt.Fprintf(w, "-\t-\t-\t-\t\t\t\t\t\t\t\t  %s: %s\n", r.Name, r.Skipped)
 			continue
 		}
 		m := r.median()

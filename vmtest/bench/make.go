@@ -30,7 +30,9 @@ import (
 // missingError says what has to be made first.
 type missingError struct{ what, how string }
 
-func (e *missingError) Error() string { return e.what + " is missing: " + e.how + " makes it" }
+func (e *missingError) Error() string {
+	return "missing: run ./" + e.how + " (it makes " + e.what + ")"
+}
 
 // workshop makes what the machines are made of, once a run.
 type workshop struct {
