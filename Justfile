@@ -8,6 +8,7 @@ build_packages := "openssl osslsigncode erofs-utils zstd mtools dosfstools kmod 
 boot_packages := "qemu-system-x86 ovmf"
 test_packages := "gdisk fdisk cryptsetup-bin squashfs-tools e2fsprogs sbsigntool binutils util-linux uidmap systemd systemd-container parted systemd-boot-efi groff-base zsh swtpm tpm2-tools"
 interop_packages := "gdisk cryptsetup-bin squashfs-tools e2fsprogs sbsigntool util-linux qemu-user-static"
+kernel_packages := "gcc libc6-dev make flex bison bc libelf-dev libssl-dev pkgconf zstd xz-utils"
 tree_packages := "mmdebstrap apt debian-archive-keyring"
 
 [private]
@@ -22,14 +23,14 @@ boot config="debug": _boot-packages (demo config)
 # Build what ./just boot boots, below build/
 demo config="debug": _tree-packages _build-packages host tree
     {{ initddi }} keys {{ build }}/keys
-    scripts/if-changed {{ build }}/debian_13.raw {{ build }}/debian/tree.tar {{ build }}/keys/ddi.crt internal/image internal/verity internal/gpt internal/signature -- \
+    @scripts/if-changed {{ build }}/debian_13.raw {{ build }}/debian/tree.tar {{ build }}/keys/ddi.crt internal/image internal/verity internal/gpt internal/signature -- \
         scripts/as-root {{ initddi }} ddi --output {{ build }}/debian_13.raw --key {{ build }}/keys/ddi.key --cert {{ build }}/keys/ddi.crt {{ build }}/debian/tree.tar
-    scripts/if-changed {{ build }}/stage1.zst cmds internal templates/mkuimage.yaml go.mod {{ build }}/keys/ddi.crt {{ build }}/debian/modules.tar -- \
+    @scripts/if-changed {{ build }}/stage1.zst cmds internal templates/mkuimage.yaml go.mod {{ build }}/keys/ddi.crt {{ build }}/debian/modules.tar -- \
         {{ initddi }} initramfs --output {{ build }}/stage1.zst --config {{ config }} --modules {{ build }}/debian/modules --trust {{ build }}/keys/ddi.crt --set id=debian
-    scripts/if-changed {{ build }}/initddi.efi {{ build }}/stage1.zst {{ build }}/debian/boot {{ build }}/keys/secureboot.crt internal/uki -- \
+    @scripts/if-changed {{ build }}/initddi.efi {{ build }}/stage1.zst {{ build }}/debian/boot {{ build }}/keys/secureboot.crt internal/uki -- \
         {{ initddi }} uki --output {{ build }}/initddi.efi --stub {{ build }}/debian/boot/linuxx64.efi.stub --kernel {{ build }}/debian/boot/vmlinuz \
         --initramfs {{ build }}/stage1.zst --cmdline "console=ttyS0" --key {{ build }}/keys/secureboot.key --cert {{ build }}/keys/secureboot.crt
-    scripts/if-changed {{ build }}/disk.img {{ build }}/initddi.efi {{ build }}/debian_13.raw internal/esp -- \
+    @scripts/if-changed {{ build }}/disk.img {{ build }}/initddi.efi {{ build }}/debian_13.raw internal/esp -- \
         {{ initddi }} disk --output {{ build }}/disk.img --file /EFI/BOOT/BOOTX64.EFI={{ build }}/initddi.efi --image /loader/ddi/debian_13.raw={{ build }}/debian_13.raw
 
 # Build the host tool, build/initddi
@@ -39,9 +40,14 @@ host:
 
 # Make the Debian 13 tree, kernel and stub that the demonstration uses
 tree: _tree-packages
-    scripts/if-changed {{ build }}/debian/tree.tar templates/debian scripts/debian-mirror -- \
+    @scripts/if-changed {{ build }}/debian/tree.tar templates/debian scripts/debian-mirror -- \
         scripts/as-root templates/debian/make-tree trixie {{ build }}/debian
     @[ -d {{ build }}/debian/modules ] || { mkdir {{ build }}/debian/modules && tar -C {{ build }}/debian/modules -xf {{ build }}/debian/modules.tar; }
+
+# Build a kernel from Debian's source with nothing left to load, build/kernel/initddi/bzImage, for stage 1 without modules (about 8 minutes)
+kernel: _tree-packages
+    @scripts/packages {{ kernel_packages }}
+    @templates/kernel/make-kernel trixie {{ build }}/kernel/initddi
 
 # Run the tests: units, user namespaces, fuzzing, root tests in a VM, a subset of the boots (--quick: no VM but one boot)
 test mode="": _test-packages _boot-packages (demo "debug")
@@ -123,7 +129,7 @@ _test-packages: _build-packages
 
 # Debian 13 with systemd's own image tools, for the tests to enter by chroot
 _interop-tree: _tree-packages _interop-packages
-    scripts/if-changed {{ build }}/interop/trixie vmtest/interop/make-trixie scripts/debian-mirror -- \
+    @scripts/if-changed {{ build }}/interop/trixie vmtest/interop/make-trixie scripts/debian-mirror -- \
         scripts/as-root vmtest/interop/make-trixie {{ build }}/interop/trixie
 
 _interop-packages: _build-packages
