@@ -70,6 +70,19 @@ func need(t *testing.T, tool, pkg string) string {
 	return ""
 }
 
+// needMaker skips without the program that makes the file system.
+func needMaker(t *testing.T, fs string) {
+	t.Helper()
+	switch fs {
+	case "erofs":
+		need(t, "mkfs.erofs", "erofs-utils")
+	case "squashfs":
+		need(t, "mksquashfs", "squashfs-tools")
+	case "ext4":
+		need(t, "mke2fs", "e2fsprogs")
+	}
+}
+
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -185,14 +198,7 @@ func filler(n int) []byte {
 // ddi builds an image with our own code; without a key it is unsigned.
 func ddi(t *testing.T, tree, fs string, arch gpt.Arch, key *keys.Pair) string {
 	t.Helper()
-	switch fs {
-	case "erofs":
-		need(t, "mkfs.erofs", "erofs-utils")
-	case "squashfs":
-		need(t, "mksquashfs", "squashfs-tools")
-	case "ext4":
-		need(t, "mke2fs", "e2fsprogs")
-	}
+	needMaker(t, fs)
 	o := image.Options{Source: tree, Output: filepath.Join(t.TempDir(), fs+".raw"), FileSystem: fs, Arch: arch}
 	if key != nil {
 		der, err := keys.CertificateDER(key.Cert)

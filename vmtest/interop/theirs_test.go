@@ -57,6 +57,7 @@ func repart252(t *testing.T, tree, fs string, key keys.Pair) string {
 	t.Helper()
 	needRoot(t)
 	bin := need(t, "systemd-repart", "systemd")
+	needMaker(t, fs)
 	if v := must(t, bin, "--version"); !strings.HasPrefix(v, "systemd 252 ") {
 		missing(t, "needs systemd-repart 252 (Debian 12's systemd), this is %s", strings.SplitN(v, "\n", 2)[0])
 	}
