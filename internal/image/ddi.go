@@ -334,7 +334,13 @@ func tool(ctx context.Context, pkg string, args ...string) error {
 	return runTool(pkg, exec.CommandContext(ctx, args[0], args[1:]...))
 }
 
+// runTool runs a program. A user's PATH may not lead to it: some are in /usr/sbin.
 func runTool(pkg string, cmd *exec.Cmd) error {
+	if errors.Is(cmd.Err, exec.ErrNotFound) {
+		if p, err := exec.LookPath("/usr/sbin/" + cmd.Args[0]); err == nil {
+			cmd.Path, cmd.Err = p, nil
+		}
+	}
 	out, err := cmd.CombinedOutput()
 	if errors.Is(err, exec.ErrNotFound) {
 		return fmt.Errorf("cannot run %s: %w: it is in the Debian package %s", cmd.Args[0], ErrTool, pkg)

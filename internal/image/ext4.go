@@ -16,8 +16,7 @@ import (
 	"github.com/initddi/initddi/internal/guid"
 )
 
-// makeExt4 makes an ext4 file system without a journal: it is never written to. mke2fs takes names in the order in which the
-// source's file system lists them, so the bytes are the same only where that is.
+// makeExt4 makes an ext4 file system without a journal: it is never written to. mke2fs sorts a directory's names as the locale does.
 func makeExt4(ctx context.Context, tree, out string, uuid guid.GUID, stamp int64) error {
 	var size int64
 	files := 0
@@ -56,8 +55,9 @@ func makeExt4(ctx context.Context, tree, out string, uuid guid.GUID, stamp int64
 	return setTimes(ctx, out, files, stamp)
 }
 
+// fakeTime is an environment in which the tools make the same of the same.
 func fakeTime(stamp int64) []string {
-	return append(os.Environ(), "E2FSPROGS_FAKE_TIME="+strconv.FormatInt(stamp, 10))
+	return append(os.Environ(), "LC_ALL=C", "E2FSPROGS_FAKE_TIME="+strconv.FormatInt(stamp, 10))
 }
 
 // setTimes sets the times of every inode. Before version 1.47.1 mke2fs copies those of the source, the time of the last
