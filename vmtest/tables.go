@@ -7,15 +7,15 @@ import "slices"
 
 // Cells returns the whole matrix. What takes longest comes first.
 func Cells() []Cell {
-	return slices.Concat(cellsChain(), cellsRefuse())
+	return slices.Concat(cellsChain(), cellsRefuse(), cellsTrust())
 }
 
 // Images returns the images that cells can place.
 func Images() []Image {
-	return slices.Concat(imagesChain(), imagesRefuse())
+	return slices.Concat(imagesChain(), imagesRefuse(), imagesTrust())
 }
 
 // Stages returns the stages 1 that cells can boot.
 func Stages() []Stage1 {
-	return slices.Concat(stagesChain())
+	return slices.Concat(stagesChain(), stagesTrust())
 }

@@ -37,6 +37,11 @@ Trust:
      --root-hash=HASH     Take this root hash and no other; no signature is needed
      --root-hash-sig=SIG  Take the signature from a file (PKCS#7, DER), or from
                           the text behind 'base64:', and not from the image
+     --image-policy=POLICY
+                          Take only what this image policy allows, as systemd
+                          writes them. Default: root=signed+absent:
+                          usr=signed+absent:=ignore, with verity as well if there
+                          is --root-hash=
      --allow-unverified   Show also what a refused image says of itself, and do not
                           fail because of it. Believe nothing of it
 

@@ -89,7 +89,7 @@ func TestCompletionTables(t *testing.T) {
 		switch {
 		case len(f.Name) == 1:
 			names = append(names, "-"+f.Name)
-		case f.Name == "trust" || strings.HasPrefix(f.Name, "root-hash"):
+		case f.Name == "trust" || f.Name == "image-policy" || strings.HasPrefix(f.Name, "root-hash"):
 			names = append(names, "--"+f.Name+"=")
 		default:
 			names = append(names, "--"+f.Name)

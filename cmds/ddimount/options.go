@@ -13,6 +13,7 @@ import (
 	"context"
 
 	"github.com/initddi/initddi/internal/ddi"
+	"github.com/initddi/initddi/internal/policy"
 )
 
 var (
@@ -33,6 +34,7 @@ type options struct {
 	trust                []string
 	rootHash             []byte
 	signature            string
+	policy               *policy.Policy
 }
 
 // jsonMode is --json=: off, short or pretty, which is also what --json alone means.
@@ -98,6 +100,11 @@ func (o *options) define(flags *flag.FlagSet, v *verbs) {
 	both(new(bool), "read-only", "r")
 	flags.Var(&o.json, "json", "")
 	flags.StringVar(&o.signature, "root-hash-sig", "", "")
+	flags.Func("image-policy", "", func(s string) error {
+		p, err := policy.Parse(s)
+		o.policy = &p
+		return err
+	})
 	flags.Func("trust", "", func(s string) error {
 		o.trust = append(o.trust, s)
 		return nil

@@ -38,7 +38,7 @@ func (o *options) open() (*ddi.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	opt := ddi.Options{Plan: p, RootHash: o.rootHash, Unverified: o.unverified}
+	opt := ddi.Options{Plan: p, RootHash: o.rootHash, Policy: o.policy, Unverified: o.unverified}
 	if o.signature != "" {
 		if opt.Signature, err = readSignature(o.signature); err != nil {
 			return nil, err

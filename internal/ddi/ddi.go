@@ -25,6 +25,7 @@ import (
 	"github.com/initddi/initddi/internal/fsprobe"
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/plan"
+	"github.com/initddi/initddi/internal/policy"
 	"github.com/initddi/initddi/internal/resolve"
 	"github.com/initddi/initddi/internal/signature"
 	"github.com/initddi/initddi/internal/verity"
@@ -40,6 +41,8 @@ type Options struct {
 	// RootHash, if it is not nil, is the only root hash that will do, and it is accepted without a signature, as a pin that
 	// is baked into stage 1 is.
 	RootHash []byte
+	// Policy, if it is not nil, takes the place of the plan's image policy.
+	Policy *policy.Policy
 	// Signature, if it is not nil, is a detached PKCS#7 signature (DER) of the root hash, taken in place of the image's own.
 	Signature []byte
 	// Unverified lets the report tell what an image that was refused says of itself.
@@ -119,20 +122,26 @@ func Read(r io.ReaderAt, size int64, name string, o Options) (*Image, error) {
 	if img.Architecture, err = architecture(img.facts.Table); err != nil {
 		return nil, err
 	}
-	img.plan = withPin(o.Plan, o.RootHash)
+	img.plan = o.narrowed()
 	img.judge(o)
 	return img, nil
 }
 
-// withPin returns a copy of p that takes the root hash, and no other.
-func withPin(p *plan.Plan, hash []byte) *plan.Plan {
-	out := plan.Plan{}
-	if p != nil {
-		out = *p
+// narrowed returns the plan that the options make: one that takes their root hash, and no other, and their policy.
+func (o Options) narrowed() *plan.Plan {
+	out := plan.Plan{Policy: plan.DefaultPolicy(false)}
+	if o.Plan != nil {
+		out = *o.Plan
 	}
-	if hash != nil {
-		out.RootHash = hash
-		out.Pins = append(slices.Clone(out.Pins), hash)
+	if o.RootHash != nil {
+		out.RootHash = o.RootHash
+		out.Pins = append(slices.Clone(out.Pins), o.RootHash)
+		if out.Policy == plan.DefaultPolicy(false) {
+			out.Policy = plan.DefaultPolicy(true)
+		}
+	}
+	if o.Policy != nil {
+		out.Policy = *o.Policy
 	}
 	return &out
 }
@@ -247,6 +256,9 @@ func (img *Image) readVerity() error {
 	}
 	if v.fs, err = fsprobe.Probe(r, sb.DataSize()); err != nil {
 		return fmt.Errorf("cannot recognise the file system of the image: %w", err)
+	}
+	if img.Refusal == nil {
+		img.Refusal = resolve.CheckFileSystem(img.plan, img.name, string(v.fs.Type))
 	}
 	return nil
 }

@@ -160,7 +160,7 @@ func testPin(t *testing.T, s *dditest.Set) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trusted, nobody := trust(t, s, dditest.Cert), &plan.Plan{}
+	trusted, nobody := trust(t, s, dditest.Cert), &plan.Plan{Policy: plan.DefaultPolicy(false)}
 	for _, c := range []struct {
 		name  string
 		image string

@@ -111,6 +111,9 @@ func (img *Image) mount(up *apply.Image, drivers *Drivers) (*mount.Mount, *Mount
 	if err != nil {
 		return fail(err)
 	}
+	if img.Refusal = resolve.CheckFileSystem(img.plan, img.name, fstype); img.Refusal != nil {
+		return nil, nil, img.Refusal
+	}
 	if err := drivers.Need(fstype); err != nil {
 		return nil, nil, err
 	}

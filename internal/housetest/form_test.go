@@ -100,6 +100,8 @@ var tables = map[string]string{
 	"internal/fsprobe.le":           "a short name of binary.LittleEndian",
 	"internal/gpt.types":            "the partition types of every architecture, an array of structs of constants",
 	"internal/handoff.carried":      "array of strings",
+	"internal/policy.designators":   "array of strings",
+	"internal/policy.names":         "array of structs of constants",
 	"internal/stage1.stackFeatures": "array of strings",
 }
 

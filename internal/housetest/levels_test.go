@@ -44,6 +44,7 @@ var levels = map[string]level{
 	"internal/version":   formats,
 
 	"internal/plan":    decisions,
+	"internal/policy":  decisions,
 	"internal/resolve": decisions,
 
 	"internal/linux/dm":      kernel,

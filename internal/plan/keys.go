@@ -109,6 +109,10 @@ func (p *Plan) setBaked(name, value string, in Input) (isList bool, err error) {
 		return false, nonEmpty(&p.Identity.ImageID, value)
 	case "min-version":
 		return false, nonEmpty(&p.Identity.MinVersion, value)
+	case "policy":
+		return false, bakePolicy(&p.Policy, value)
+	case "sysext-policy":
+		return false, bakePolicy(&p.SysextPolicy, value)
 	case "kind":
 		return false, word(&p.Identity.Kind, value, KindOS, KindInitrd)
 	}
@@ -162,7 +166,11 @@ func (p *Plan) set(name, value string, in Input) error {
 		if value != "no" {
 			return &KeyError{Allowed: "only no", Err: ErrNotHere}
 		}
-	case "url", "ip", "policy", "sysext-policy":
+	case "policy":
+		return narrowPolicy(&p.Policy, value)
+	case "sysext-policy":
+		return narrowPolicy(&p.SysextPolicy, value)
+	case "url", "ip":
 		return ErrNotHere
 	default:
 		return ErrUnknownKey

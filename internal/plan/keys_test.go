@@ -42,6 +42,8 @@ var show = map[string]func(*Plan) any{
 	"image-id":      func(p *Plan) any { return p.Identity.ImageID },
 	"min-version":   func(p *Plan) any { return p.Identity.MinVersion },
 	"kind":          func(p *Plan) any { return p.Identity.Kind },
+	"policy":        func(p *Plan) any { return p.Policy },
+	"sysext-policy": func(p *Plan) any { return p.SysextPolicy },
 }
 
 // keyTests has every key: values it takes, with what they mean, and values it does not.
@@ -77,8 +79,8 @@ var keyTests = []struct {
 	{"measure", false, map[string]string{"no": "no"}, []string{"", "yes", "require"}},
 	{"url", false, nil, []string{"", "http://x"}},
 	{"ip", false, nil, []string{"", "dhcp"}},
-	{"policy", false, nil, []string{"", "root=signed"}},
-	{"sysext-policy", false, nil, []string{"", "root=signed"}},
+	{"policy", false, map[string]string{"root=signed+absent:usr=signed+absent": "root=signed+absent:usr=signed+absent"}, []string{"root", "root=ext3", "boot=signed", "root=signed:root=signed"}},
+	{"sysext-policy", false, map[string]string{"usr=absent+signed:root=absent+signed": "root=signed+absent:usr=signed+absent"}, []string{"root", "root=signed:"}},
 
 	{"pin", true, map[string]string{hash64: "[" + hash64 + "]"}, []string{"", hash64[:32], "x"}},
 	{"deny-roothash", true, map[string]string{hash64: "[" + hash64 + "]"}, []string{"", hash64[:32]}},
@@ -193,7 +195,7 @@ func TestRepeatedKeys(t *testing.T) {
 
 func TestUnderscoreIsDash(t *testing.T) {
 	_, err := New(Input{CommandLine: "ddi.sysext_policy=x"})
-	wantKeyError(t, err, "ddi.sysext-policy", "kernel command line", ErrNotHere)
+	wantKeyError(t, err, "ddi.sysext-policy", "kernel command line", ErrValue)
 	for _, key := range []string{"image_id", "min_version", "deny_cert", "deny_roothash", "allow_key"} {
 		_, err := New(Input{CommandLine: "ddi." + key + "=" + hash64})
 		wantKeyError(t, err, "ddi."+strings.ReplaceAll(key, "_", "-"), "kernel command line", ErrBakedOnly)

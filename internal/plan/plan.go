@@ -18,6 +18,7 @@ import (
 
 	"github.com/initddi/initddi/internal/cmdline"
 	"github.com/initddi/initddi/internal/guid"
+	"github.com/initddi/initddi/internal/policy"
 	"github.com/initddi/initddi/internal/settings"
 	"github.com/initddi/initddi/internal/signature"
 )
@@ -91,6 +92,8 @@ type Plan struct {
 	DenyCerts    [][32]byte
 	DenyRootHash [][]byte
 	Identity     Identity
+	// Policy and SysextPolicy are what was baked in, narrowed by the command line.
+	Policy, SysextPolicy policy.Policy
 
 	// What is wanted: defaults, stage1.conf, command line.
 	RootHash   []byte // only an image with this root hash
@@ -163,6 +166,7 @@ func New(in Input) (*Plan, error) {
 }
 
 func (p *Plan) addConfig(in Input) []error {
+	p.Policy, p.SysextPolicy = DefaultPolicy(false), DefaultPolicy(false)
 	list, err := settings.Parse(ConfigPath, in.Config)
 	if err != nil {
 		return []error{err}
@@ -179,6 +183,9 @@ func (p *Plan) addConfig(in Input) []error {
 			errs = append(errs, &KeyError{Key: s.Key, Value: s.Value, Where: where, Err: ErrRepeated})
 		}
 		seen[s.Key] = true
+	}
+	if !seen["policy"] {
+		p.Policy = DefaultPolicy(len(p.Pins) > 0)
 	}
 	return errs
 }

@@ -61,7 +61,7 @@ func TestCheckIdentity(t *testing.T) {
 		{"no /run", id{}, tree(debian, func(tr *Tree) { tr.MissingDirs = []string{"/run"} }), RuleInit, []string{"[/run]"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := CheckIdentity(&plan.Plan{Identity: test.id}, who, test.tree)
+			r := CheckIdentity(&plan.Plan{Policy: usual(), Identity: test.id}, who, test.tree)
 			if test.rule == "" {
 				if r != nil {
 					t.Error(r)
@@ -77,7 +77,7 @@ func TestCheckIdentity(t *testing.T) {
 func TestIdentityComesBeforeInit(t *testing.T) {
 	tr := osTree(t, "ID=debian\n")
 	tr.Init = ""
-	wantRefusal(t, CheckIdentity(&plan.Plan{Identity: plan.Identity{ID: "fedora"}}, who, tr), RuleIdentity)
+	wantRefusal(t, CheckIdentity(&plan.Plan{Policy: usual(), Identity: plan.Identity{ID: "fedora"}}, who, tr), RuleIdentity)
 }
 
 func TestRefusalText(t *testing.T) {

@@ -19,6 +19,7 @@ const (
 	RulePartitions   Rule = "partitions"    // the image must have the right partitions
 	RuleSigned       Rule = "signed"        // a signature by the trust store, or a baked-in pin
 	RuleRootHash     Rule = "root-hash"     // partition UUIDs, signature and superblock must speak of one root hash
+	RulePolicy       Rule = "policy"        // the image policy, baked in and narrowed
 	RulePin          Rule = "pin"           // ddi.roothash= narrows
 	RuleDenied       Rule = "denied"        // deny-cert, deny-roothash
 	RuleIdentity     Rule = "identity"      // kind, ID, IMAGE_ID, version

@@ -13,6 +13,7 @@ import (
 
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/plan"
+	"github.com/initddi/initddi/internal/policy"
 	"github.com/initddi/initddi/internal/signature"
 	"github.com/initddi/initddi/internal/version"
 )
@@ -26,6 +27,8 @@ type Authentic struct {
 	Signer *signature.Certificate
 	// Pinned says that the root hash is one of those baked into stage 1.
 	Pinned bool
+	// Use is what the image policy lets it be used as: signed, verity, or unprotected where nobody vouches for the root hash.
+	Use policy.Flags
 }
 
 func (a *Authentic) String() string {
@@ -35,13 +38,16 @@ func (a *Authentic) String() string {
 		return fmt.Sprintf("root hash %s signed by %s", h, a.Signer.Subject)
 	case a.Pinned:
 		return fmt.Sprintf("root hash %s pinned in stage 1", h)
+	case a.Use == policy.Unprotected:
+		return fmt.Sprintf("root hash %s, for which nobody vouches: the policy built into stage 1 allows unprotected", h)
 	}
 	return fmt.Sprintf("root hash %s", h)
 }
 
 // Authenticate decides whether an image is acceptable, from its partition table and its signature alone: nothing else of it
 // has been looked at. It is acceptable when a certificate of the trust store signed its root hash, or when the root hash is a
-// baked-in pin, and nothing speaks against it: the lists of denied things, and the pin of the command line, which only narrows.
+// baked-in pin, and nothing speaks against it: the lists of denied things, the image policy, and the pin of the command line,
+// which only narrows. Without signature and pin only a policy that was built in with "unprotected" takes it.
 func Authenticate(p *plan.Plan, name string, arch gpt.Arch, img *Image) (*Authentic, *Refusal) {
 	refuse := func(rule Rule, err error, found, wanted string) (*Authentic, *Refusal) {
 		return nil, &Refusal{Candidate: name, Rule: rule, Err: err, Found: found, Wanted: wanted}
@@ -63,7 +69,7 @@ func Authenticate(p *plan.Plan, name string, arch gpt.Arch, img *Image) (*Authen
 	if len(a.RootHash) < sha256.Size {
 		return refuse(RuleRootHash, nil, hex.EncodeToString(a.RootHash), "a root hash of at least 256 bits")
 	}
-	if a.Signer == nil && !a.Pinned {
+	if a.Signer == nil && !a.Pinned && p.Policy.Flags(gpt.Root)&policy.Unprotected == 0 {
 		return refuse(RuleSigned, unsigned, "", "a signature by "+trustText(p)+", or a root hash built into stage 1")
 	}
 	if !bytes.Equal(a.Data.UUID[:], a.RootHash[:16]) || !bytes.Equal(a.Hash.UUID[:], a.RootHash[len(a.RootHash)-16:]) {
@@ -85,6 +91,9 @@ func Authenticate(p *plan.Plan, name string, arch gpt.Arch, img *Image) (*Authen
 	}
 	if p.UsrHash != nil {
 		return refuse(RulePin, nil, "an image of a root file system", "one of /usr, because of ddi.usrhash=")
+	}
+	if r := applyPolicy(p, name, arch, img.Table, a); r != nil {
+		return nil, r
 	}
 	return a, nil
 }
@@ -110,7 +119,7 @@ func verityPartitions(name string, arch gpt.Arch, table *gpt.Table) (data, hash 
 		}
 		var found []gpt.Partition
 		for _, q := range table.ByType(t) {
-			if q.Attributes&gpt.AttrNoAuto == 0 && q.Name != "_empty" {
+			if isDiscoverable(q) {
 				found = append(found, q)
 			}
 		}
@@ -127,6 +136,11 @@ func verityPartitions(name string, arch gpt.Arch, table *gpt.Table) (data, hash 
 	return data, hash, r
 }
 
+// isDiscoverable reports whether a partition is there for whoever goes by types.
+func isDiscoverable(q gpt.Partition) bool {
+	return q.Attributes&gpt.AttrNoAuto == 0 && q.Name != "_empty"
+}
+
 // CheckIdentity holds the verified tree against the identity rules, the last check before entry: a file may be called
 // anything, and the signature covers the content only.
 func CheckIdentity(p *plan.Plan, name string, t *Tree) *Refusal {
@@ -134,6 +148,9 @@ func CheckIdentity(p *plan.Plan, name string, t *Tree) *Refusal {
 		return &Refusal{Candidate: name, Rule: rule, Found: found, Wanted: wanted}
 	}
 	id := p.Identity
+	if r := CheckFileSystem(p, name, t.FileSystem); r != nil {
+		return r
+	}
 	if t.Extension != "" {
 		return refuse(RuleIdentity, "an extension ("+t.Extension+")", "a boot image")
 	}

@@ -11,14 +11,18 @@ import (
 
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/plan"
+	"github.com/initddi/initddi/internal/policy"
 	"github.com/initddi/initddi/internal/signature"
 )
 
 const who = "vda1:/loader/ddi/os.raw"
 
+// usual is the image policy of a stage 1 with pins.
+func usual() policy.Policy { return plan.DefaultPolicy(true) }
+
 // trusting is a plan whose trust store holds the certificates.
 func trusting(by ...*signer) *plan.Plan {
-	p := &plan.Plan{}
+	p := &plan.Plan{Policy: usual()}
 	for _, s := range by {
 		p.Trust = append(p.Trust, s.cert)
 	}
@@ -28,7 +32,7 @@ func trusting(by ...*signer) *plan.Plan {
 func TestAuthenticateAccepts(t *testing.T) {
 	ours, other := newSigner(t, "ours"), newSigner(t, "other")
 	h := hashOf("image")
-	pinned := &plan.Plan{Pins: [][]byte{hashOf("another"), h}}
+	pinned := &plan.Plan{Policy: usual(), Pins: [][]byte{hashOf("another"), h}}
 	narrowed := trusting(ours)
 	narrowed.RootHash = h
 	for _, test := range []struct {
@@ -42,15 +46,15 @@ func TestAuthenticateAccepts(t *testing.T) {
 	}{
 		{"signed", trusting(ours), ddi(t, h, ours), h, ours, false, "signed by ours"},
 		{"signed by the second of two", trusting(other, ours), ddi(t, h, ours), h, ours, false, "signed by ours"},
-		{"signed and pinned", &plan.Plan{Trust: trusting(ours).Trust, Pins: pinned.Pins}, ddi(t, h, ours), h, ours, true, "signed by ours"},
+		{"signed and pinned", &plan.Plan{Policy: usual(), Trust: trusting(ours).Trust, Pins: pinned.Pins}, ddi(t, h, ours), h, ours, true, "signed by ours"},
 		{"pinned, unsigned", pinned, ddi(t, h, nil), h, nil, true, "pinned in stage 1"},
 		{"pinned, signed by a stranger", pinned, ddi(t, h, other), h, nil, true, "pinned in stage 1"},
 		{"signed, and what the command line asks for", narrowed, ddi(t, h, ours), h, ours, false, "signed by ours"},
 		{"SHA-512", trusting(ours), ddi(t, longHash("i", 64), ours), longHash("i", 64), ours, false, "signed by ours"},
-		{"SHA-384, pinned, unsigned", &plan.Plan{Pins: [][]byte{longHash("i", 48)}}, ddi(t, longHash("i", 48), nil), longHash("i", 48), nil, true, "pinned in stage 1"},
-		{"signed by a denied certificate, pinned", &plan.Plan{Trust: trusting(ours).Trust, Pins: pinned.Pins, DenyCerts: [][32]byte{ours.cert.Fingerprint()}},
+		{"SHA-384, pinned, unsigned", &plan.Plan{Policy: usual(), Pins: [][]byte{longHash("i", 48)}}, ddi(t, longHash("i", 48), nil), longHash("i", 48), nil, true, "pinned in stage 1"},
+		{"signed by a denied certificate, pinned", &plan.Plan{Policy: usual(), Trust: trusting(ours).Trust, Pins: pinned.Pins, DenyCerts: [][32]byte{ours.cert.Fingerprint()}},
 			ddi(t, h, ours), h, nil, true, "pinned in stage 1"},
-		{"others are denied", &plan.Plan{Trust: trusting(ours).Trust, DenyCerts: [][32]byte{other.cert.Fingerprint()}, DenyRootHash: [][]byte{hashOf("another")}},
+		{"others are denied", &plan.Plan{Policy: usual(), Trust: trusting(ours).Trust, DenyCerts: [][32]byte{other.cert.Fingerprint()}, DenyRootHash: [][]byte{hashOf("another")}},
 			ddi(t, h, ours), h, ours, false, "signed by ours"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -109,20 +113,20 @@ func TestAuthenticateRefuses(t *testing.T) {
 		words []string
 	}{
 		{"unsigned", trusting(ours), ddi(t, h, nil), RuleSigned, nil, []string{"no signature partition", "signature by ours"}},
-		{"unsigned, nobody is trusted", &plan.Plan{}, ddi(t, h, nil), RuleSigned, nil, []string{"which is empty"}},
+		{"unsigned, nobody is trusted", &plan.Plan{Policy: usual()}, ddi(t, h, nil), RuleSigned, nil, []string{"which is empty"}},
 		{"unsigned, many are trusted", trusting(ours, other), ddi(t, h, nil), RuleSigned, nil, []string{"one of the 2 certificates"}},
-		{"half of it is pinned", &plan.Plan{Pins: [][]byte{append(h[:16:16], h2[16:]...), append(h2[:16:16], h[16:]...)}}, ddi(t, h, nil), RuleSigned, nil, nil},
+		{"half of it is pinned", &plan.Plan{Policy: usual(), Pins: [][]byte{append(h[:16:16], h2[16:]...), append(h2[:16:16], h[16:]...)}}, ddi(t, h, nil), RuleSigned, nil, nil},
 		{"a stranger", trusting(ours), ddi(t, h, other), RuleSigned, signature.ErrUnknownSigner, nil},
-		{"nobody is trusted", &plan.Plan{}, ddi(t, h, ours), RuleSigned, signature.ErrUnknownSigner, nil},
+		{"nobody is trusted", &plan.Plan{Policy: usual()}, ddi(t, h, ours), RuleSigned, signature.ErrUnknownSigner, nil},
 		{"signature of another image", trusting(ours), tampered, RuleSigned, signature.ErrBadSignature, nil},
-		{"a pin on the command line is no excuse for an unsigned image", &plan.Plan{Trust: trusting(ours).Trust, RootHash: h}, ddi(t, h, nil), RuleSigned, nil, nil},
+		{"a pin on the command line is no excuse for an unsigned image", &plan.Plan{Policy: usual(), Trust: trusting(ours).Trust, RootHash: h}, ddi(t, h, nil), RuleSigned, nil, nil},
 		{"signature moved to another image's partitions", trusting(ours), signedFor(h2, h), RuleRootHash, nil, []string{hex.EncodeToString(h2)}},
 		{"data partition of another image", trusting(ours), halfUUID, RuleRootHash, nil, []string{text}},
 		{"hash partition of another image", trusting(ours), otherHalfUUID, RuleRootHash, nil, []string{text}},
 		{"half a root hash", trusting(ours), short, RuleRootHash, nil, []string{"at least 256 bits"}},
-		{"denied root hash", &plan.Plan{Trust: trusting(ours).Trust, DenyRootHash: [][]byte{h2, h}}, ddi(t, h, ours), RuleDenied, nil, []string{text, "deny-roothash"}},
-		{"denied root hash that is pinned", &plan.Plan{Pins: [][]byte{h}, DenyRootHash: [][]byte{h}}, ddi(t, h, nil), RuleDenied, nil, nil},
-		{"denied signer", &plan.Plan{Trust: trusting(ours).Trust, DenyCerts: [][32]byte{{}, fp}}, ddi(t, h, ours), RuleDenied, nil, []string{hex.EncodeToString(fp[:]), "deny-cert"}},
+		{"denied root hash", &plan.Plan{Policy: usual(), Trust: trusting(ours).Trust, DenyRootHash: [][]byte{h2, h}}, ddi(t, h, ours), RuleDenied, nil, []string{text, "deny-roothash"}},
+		{"denied root hash that is pinned", &plan.Plan{Policy: usual(), Pins: [][]byte{h}, DenyRootHash: [][]byte{h}}, ddi(t, h, nil), RuleDenied, nil, nil},
+		{"denied signer", &plan.Plan{Policy: usual(), Trust: trusting(ours).Trust, DenyCerts: [][32]byte{{}, fp}}, ddi(t, h, ours), RuleDenied, nil, []string{hex.EncodeToString(fp[:]), "deny-cert"}},
 		{"another one was asked for", narrowed(h2, nil), ddi(t, h, ours), RulePin, nil, []string{text, hex.EncodeToString(h2)}},
 		{"another one was asked for, this one is pinned", narrowed(h2, nil), ddi(t, h, nil), RulePin, nil, nil},
 		{"/usr was asked for", narrowed(nil, h), ddi(t, h, ours), RulePin, nil, []string{"usrhash"}},

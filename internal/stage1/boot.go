@@ -21,6 +21,7 @@ import (
 	"github.com/initddi/initddi/internal/linux/kmsg"
 	"github.com/initddi/initddi/internal/linux/process"
 	"github.com/initddi/initddi/internal/plan"
+	"github.com/initddi/initddi/internal/policy"
 	"github.com/initddi/initddi/internal/release"
 	"github.com/initddi/initddi/internal/report"
 	"github.com/initddi/initddi/internal/resolve"
@@ -224,6 +225,9 @@ func (b *boot) carryOut(a *resolve.Action) error {
 		img.Authentic, img.Refusal = resolve.Authenticate(b.plan, part.Node+":"+a.Image, b.arch, img)
 		if img.Authentic != nil {
 			text = img.Authentic.String()
+			if img.Authentic.Use == policy.Unprotected {
+				b.log.Warn("%s: whoever can write to the disk decides what runs here", text)
+			}
 		}
 	case resolve.Attach:
 		text = b.attach(part, a.Image, img)
@@ -297,6 +301,9 @@ func (b *boot) mount(part *resolve.Partition, file string, img *resolve.Image) s
 	fstype, err := up.FileSystem("/dev")
 	if err != nil {
 		return fail(err)
+	}
+	if img.Refusal = resolve.CheckFileSystem(b.plan, part.Node+":"+file, fstype); img.Refusal != nil {
+		return img.Refusal.Error()
 	}
 	if err := b.devices.needFileSystem(fstype); err != nil {
 		return fail(err)

@@ -120,7 +120,7 @@ func verified(t *testing.T, file string, trusted ...keys.Pair) (*verdict, error)
 	if err != nil {
 		return nil, err
 	}
-	p := &plan.Plan{}
+	p := &plan.Plan{Policy: plan.DefaultPolicy(false)}
 	for _, pair := range trusted {
 		pem, err := os.ReadFile(pair.Cert)
 		if err != nil {
