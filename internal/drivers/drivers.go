@@ -80,6 +80,20 @@ func (l *Loader) WaitFeature(name string) error {
 	return errors.Join(errs...)
 }
 
+// StartAlgorithm begins to load the best implementation of a crypto algorithm that the table has for this processor, and returns
+// what waits until it is there, or could not be loaded, which is reported. There is nothing to wait for where the table has none.
+func (l *Loader) StartAlgorithm(name string) (wait func()) {
+	jobs, err := l.start([]string{modtable.CryptoPrefix + name})
+	if err != nil {
+		return func() {}
+	}
+	return func() {
+		for _, j := range jobs {
+			<-j.done
+		}
+	}
+}
+
 // feature starts what a feature needs, and returns its names and the jobs by module.
 func (l *Loader) feature(name string) ([]string, map[string]*job, error) {
 	f, ok := l.table.Feature(name)

@@ -228,6 +228,33 @@ func TestWaitFeature(t *testing.T) {
 	}
 }
 
+// TestStartAlgorithm: what is waited for is there, is not loaded again, and whatever is wrong with it keeps nothing else away.
+func TestStartAlgorithm(t *testing.T) {
+	k, l := newKernel(t, sample(t), "")
+	wait := l.StartAlgorithm("sha256")
+	wait()
+	k.want(t, "sha256_ssse3")
+	if err := l.WaitFeature("verity"); err != nil {
+		t.Error(err)
+	}
+	wait()
+	k.want(t, "dm_bufio dm_mod dm_verity sha256_ssse3")
+	if k.loaded[0] != "sha256_ssse3" {
+		t.Errorf("loaded %v", k.loaded)
+	}
+	l.StartAlgorithm("md5")()
+
+	k, l = newKernel(t, sample(t), "")
+	k.errs["sha256_ssse3"] = errFails
+	l.StartAlgorithm("sha256")()
+	if !errors.Is(k.told["sha256_ssse3"], errFails) {
+		t.Error("nobody was told")
+	}
+	if err := l.WaitFeature("verity"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWaitFeatureFails(t *testing.T) {
 	for _, broken := range []string{"dm_mod", "dm_bufio", "dm_verity"} {
 		k, l := newKernel(t, sample(t), "")

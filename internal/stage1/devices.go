@@ -61,13 +61,20 @@ func startDevices(ctx context.Context, w *World, table *modtable.Table, log *rep
 		cpu = strings.TrimSpace(string(b))
 	}
 	d.loader = drivers.New(table, cpu, d.load, d.loadedOne)
-	// Disks take longest to appear, so their drivers go first. With nothing to load, nothing is looked for.
+	// The processor's own SHA-256 before everything else: with it the kernel hashes every other module for its signature, and
+	// dm-verity keeps the one that it finds. Devices are looked for meanwhile.
+	hashing := d.loader.StartAlgorithm("sha256")
+	var aliases []string
+	// With nothing to load, nothing is looked for.
 	if len(table.Aliases) > 0 {
-		for _, alias := range drivers.Modaliases(w.Sys) {
-			d.seen++
-			if alias != cpu {
-				d.offer(alias)
-			}
+		aliases = drivers.Modaliases(w.Sys)
+	}
+	hashing()
+	// Disks take longest to appear, so their drivers go first.
+	for _, alias := range aliases {
+		d.seen++
+		if alias != cpu {
+			d.offer(alias)
 		}
 	}
 	_, noEFI := w.Sys.Stat("firmware/efi")
