@@ -4,12 +4,11 @@
 package gpt
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"slices"
+	"sort"
 	"unicode/utf16"
 
 	"github.com/initddi/initddi/internal/guid"
@@ -155,7 +154,7 @@ func checkLayout(parts []Partition, firstUsable, lastUsable, sectors uint64) err
 	for i := range parts {
 		order[i] = &parts[i]
 	}
-	slices.SortFunc(order, func(a, b *Partition) int { return cmp.Compare(a.FirstLBA, b.FirstLBA) })
+	sort.Slice(order, func(i, j int) bool { return order[i].FirstLBA < order[j].FirstLBA })
 	for i := 1; i < len(order); i++ {
 		if a, b := order[i-1], order[i]; b.FirstLBA <= a.LastLBA {
 			return fmt.Errorf("partition %d (sectors %d to %d) overlaps partition %d (sectors %d to %d)",

@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -116,7 +116,7 @@ func (w *writer) table(v reflect.Value) error {
 		return fmt.Errorf("%w: %s", ErrType, v.Type())
 	}
 	keys := v.MapKeys()
-	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+	sort.Slice(keys, func(i, j int) bool { return keys[i].String() < keys[j].String() })
 	return w.list('{', '}', len(keys), func(i int) error { return w.member(keys[i].String(), v.MapIndex(keys[i])) })
 }
 

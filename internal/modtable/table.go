@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -129,22 +130,23 @@ func canonical(s Spec) Spec {
 	s.Builtin = slices.Clone(s.Builtin)
 	s.Modules = slices.Clone(s.Modules)
 	s.Aliases = slices.Clone(s.Aliases)
-	slices.SortFunc(s.Features, func(a, b Feature) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortFunc(s.Algorithms, func(a, b Algorithm) int { return strings.Compare(a.Name, b.Name) })
-	slices.SortFunc(s.Modules, func(a, b Module) int { return strings.Compare(a.Name, b.Name) })
+	sort.Slice(s.Features, func(i, j int) bool { return s.Features[i].Name < s.Features[j].Name })
+	sort.Slice(s.Algorithms, func(i, j int) bool { return s.Algorithms[i].Name < s.Algorithms[j].Name })
+	sort.Slice(s.Modules, func(i, j int) bool { return s.Modules[i].Name < s.Modules[j].Name })
 	slices.Sort(s.Builtin)
 	s.Builtin = slices.Compact(s.Builtin)
 	for i := range s.Aliases {
 		s.Aliases[i].Pattern = normalize(s.Aliases[i].Pattern)
 	}
-	slices.SortFunc(s.Aliases, func(a, b Alias) int {
+	sort.Slice(s.Aliases, func(i, j int) bool {
+		a, b := s.Aliases[i], s.Aliases[j]
 		if c := strings.Compare(literalPrefix(a.Pattern), literalPrefix(b.Pattern)); c != 0 {
-			return c
+			return c < 0
 		}
-		if c := strings.Compare(a.Pattern, b.Pattern); c != 0 {
-			return c
+		if a.Pattern != b.Pattern {
+			return a.Pattern < b.Pattern
 		}
-		return strings.Compare(a.Module, b.Module)
+		return a.Module < b.Module
 	})
 	s.Aliases = slices.Compact(s.Aliases)
 	return s

@@ -5,7 +5,7 @@ package resolve
 
 import (
 	"path"
-	"slices"
+	"sort"
 	"strings"
 
 	"github.com/initddi/initddi/internal/plan"
@@ -27,7 +27,7 @@ func Candidates(p *plan.Plan, uki string, files []File) []File {
 		}
 		out = append(out, candidate{File: f, own: own != "" && isBelow(f.Path, own), name: nameOf(f.Path)})
 	}
-	slices.SortStableFunc(out, compareCandidates)
+	sort.SliceStable(out, func(i, j int) bool { return compareCandidates(out[i], out[j]) < 0 })
 	result := make([]File, len(out))
 	for i, c := range out {
 		result[i] = c.File

@@ -5,10 +5,8 @@
 package process
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"syscall"
 	"time"
 
@@ -59,16 +57,15 @@ func RunOnConsole(path string, argv, env []string) error {
 		return fmt.Errorf("cannot open the console %s: %w", path, err)
 	}
 	defer tty.Close()
-	cmd := &exec.Cmd{
-		Path: argv[0], Args: argv, Env: env, Dir: "/",
-		Stdin: tty, Stdout: tty, Stderr: tty,
-		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0},
+	// Package os/exec would add pipes, paths and deadlines, none of which a console needs.
+	p, err := os.StartProcess(argv[0], argv, &os.ProcAttr{
+		Dir: "/", Env: env, Files: []*os.File{tty, tty, tty},
+		Sys: &syscall.SysProcAttr{Setsid: true, Setctty: true, Ctty: 0},
+	})
+	if err == nil {
+		_, err = p.Wait() // what the user's shell ended with is the user's business
 	}
-	if err := cmd.Run(); err != nil {
-		var status *exec.ExitError
-		if errors.As(err, &status) {
-			return nil // what the user's shell ended with is the user's business
-		}
+	if err != nil {
 		return fmt.Errorf("cannot run %s on %s: %w", argv[0], path, err)
 	}
 	return nil
