@@ -288,7 +288,7 @@ func (w *Workshop) vfat() ([]file, error) {
 	return out, nil
 }
 
-// kernel is a kernel with its modules.
+// kernel is a kernel with its modules, if it has any.
 type kernel struct{ Image, Modules string }
 
 // kernel finds the kernel called name.
@@ -311,8 +311,11 @@ func (w *Workshop) kernel(name string) (*kernel, error) {
 			return nil, fmt.Errorf("cannot find the kernel in %s: %d files boot/vmlinuz-*", root, len(found))
 		}
 		return &kernel{found[0], root}, nil
+	case "template":
+		image, err := w.need("kernel/initddi/bzImage", "just kernel makes it")
+		return &kernel{Image: image}, err
 	}
-	return nil, fmt.Errorf("cannot find kernel %q: only cloud and generic", name)
+	return nil, fmt.Errorf("cannot find kernel %q: only cloud, generic and template", name)
 }
 
 // fetched returns the directory with what is in a Debian package, fetching that if it is not there. It is not fetched again: a

@@ -156,6 +156,11 @@ func (w *Workshop) machine(ctx context.Context, c *Cell, tmp string) (*vm.Config
 			return nil, err
 		}
 		config.Kernel, config.Append = k.Image, cmdline
+		if c.Ready != "" {
+			disk, err := w.need(c.Ready, "just demo makes it")
+			config.Disks = []vm.Disk{{Path: disk, Snapshot: true}}
+			return config, err
+		}
 	}
 	for i, d := range c.Disks {
 		if i > 0 {

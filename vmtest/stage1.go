@@ -95,8 +95,11 @@ func (w *Workshop) Stage1(ctx context.Context, name, kernelName string, compress
 	})
 }
 
-// modules selects the kernel modules as "initddi initramfs" does.
+// modules selects the kernel modules as "initddi initramfs" does; none for a kernel without.
 func (s *Stage1) modules(k *kernel) (*kmodules.Selection, error) {
+	if k.Modules == "" {
+		return nil, nil
+	}
 	tree, err := kmodules.Open(k.Modules, "")
 	if err != nil {
 		return nil, err

@@ -7,7 +7,12 @@ import "slices"
 
 // Cells returns the whole matrix. What takes longest comes first.
 func Cells() []Cell {
-	return slices.Concat(cellsChain(), cellsRefuse(), cellsTrust())
+	return slices.Concat(
+		cellsChain(),
+		cellsRefuse(),
+		cellsTrust(),
+		cellsKernel(),
+	)
 }
 
 // Images returns the images that cells can place.
@@ -17,5 +22,9 @@ func Images() []Image {
 
 // Stages returns the stages 1 that cells can boot.
 func Stages() []Stage1 {
-	return slices.Concat(stagesChain(), stagesTrust())
+	return slices.Concat(
+		stagesChain(),
+		stagesTrust(),
+		stagesKernel(),
+	)
 }

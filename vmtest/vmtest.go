@@ -64,7 +64,8 @@ type Cell struct {
 	Test bool `json:"test,omitempty"`
 
 	Firmware Firmware `json:"firmware,omitempty"`
-	// Kernel names the kernel of a direct boot, and of the UKI; default "cloud".
+	// Kernel names the kernel of a direct boot, and of the UKI: "cloud" (default) and "generic" are Debian's, "template" is that of
+	// templates/kernel.
 	Kernel string `json:"kernel,omitempty"`
 	Stage1 string `json:"stage1,omitempty"` // default "minimal"
 	// Stub names the systemd-stub of the UKI; default "13", Debian 13's.
@@ -72,7 +73,7 @@ type Cell struct {
 	// Cmdline is added to the command line that every cell has (baseCmdline).
 	Cmdline string `json:"cmdline,omitempty"`
 	Disks   []Disk `json:"disks,omitempty"`
-	// Ready boots a disk that the build has made instead of Disks, with the command line that is in its UKI.
+	// Ready boots a disk that the build has made instead of Disks; with firmware the UKI and the command line are those on it.
 	Ready       string            `json:"ready,omitempty"`
 	Credentials map[string]string `json:"credentials,omitempty"`
 	// Dialogue is what a person at the console does.
