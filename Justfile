@@ -17,12 +17,12 @@ default:
 
 # Build everything, boot it in QEMU (Secure Boot, signed UKI, signed DDI) and show it
 boot config="debug": _boot-packages (demo config)
-    {{ initddi }} boot --secureboot-cert {{ build }}/keys/secureboot.crt \
+    @{{ initddi }} boot --secureboot-cert {{ build }}/keys/secureboot.crt \
         --sizes {{ build }}/initddi.efi,{{ build }}/stage1.zst,{{ build }}/debian_13.raw {{ build }}/disk.img
 
 # Build what ./just boot boots, below build/
 demo config="debug": _tree-packages _build-packages host tree
-    {{ initddi }} keys {{ build }}/keys
+    @{{ initddi }} keys {{ build }}/keys
     @scripts/if-changed {{ build }}/debian_13.raw {{ build }}/debian/tree.tar {{ build }}/keys/ddi.crt internal/image internal/verity internal/gpt internal/signature -- \
         scripts/as-root {{ initddi }} ddi --output {{ build }}/debian_13.raw --key {{ build }}/keys/ddi.key --cert {{ build }}/keys/ddi.crt {{ build }}/debian/tree.tar
     @scripts/if-changed {{ build }}/stage1.zst cmds internal templates/mkuimage.yaml go.mod {{ build }}/keys/ddi.crt {{ build }}/debian/modules.tar -- \
@@ -42,9 +42,10 @@ host:
 tree: _tree-packages
     @scripts/if-changed {{ build }}/debian/tree.tar templates/debian scripts/debian-mirror -- \
         scripts/as-root templates/debian/make-tree trixie {{ build }}/debian
-    @[ -d {{ build }}/debian/modules ] || { mkdir {{ build }}/debian/modules && tar -C {{ build }}/debian/modules -xf {{ build }}/debian/modules.tar; }
+    @scripts/if-changed {{ build }}/debian/modules {{ build }}/debian/modules.tar -- \
+        sh -euc 'rm -rf "$1" && mkdir "$1" && tar -C "$1" -xf "$1.tar"' sh {{ build }}/debian/modules
 
-# Build a kernel from Debian's source with nothing left to load, build/kernel/initddi/bzImage, for stage 1 without modules (about 8 minutes)
+# Build the kernel of templates/kernel, which has nothing left to load: build/kernel/initddi/bzImage (about 8 minutes)
 kernel: _tree-packages
     @scripts/packages {{ kernel_packages }}
     @templates/kernel/make-kernel trixie {{ build }}/kernel/initddi
@@ -68,7 +69,7 @@ test-vm *packages: _boot-packages _build-packages tree
 
 # Do what a new user does: clone into a fresh Debian SUITE with nothing installed, and run a command there as root or user
 fresh suite who *command: _tree-packages
-    scripts/as-root vmtest/fresh/run {{ suite }} {{ who }} {{ command }}
+    @scripts/as-root vmtest/fresh/run {{ suite }} {{ who }} {{ command }}
 
 # Hold our images, UKI and ESP against the tools of others, and theirs against ours, in files and in VMs (-run TEST, -v)
 interop *args: _boot-packages tree _interop-tree

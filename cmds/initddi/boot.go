@@ -126,11 +126,10 @@ func consoleLog(name, tmp string) (*os.File, error) {
 	return f, nil
 }
 
-// progressWriter shows the console's last line while the machine runs.
+// progressWriter shows how long the machine runs.
 type progressWriter struct {
-	w    io.WriteCloser
-	p    *terminal.Progress
-	line []byte
+	w io.WriteCloser
+	p *terminal.Progress
 }
 
 func (w *progressWriter) Write(b []byte) (int, error) {

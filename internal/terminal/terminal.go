@@ -13,7 +13,7 @@ import (
 )
 
 // Progress shows what a long operation is doing, on one line that is rewritten on a terminal, and as one line a step elsewhere.
-// It is safe for concurrent use.
+// A step whose end is not known shows how long it has taken. It is safe for concurrent use.
 type Progress struct {
 	mu    sync.Mutex
 	w     io.Writer
@@ -21,6 +21,7 @@ type Progress struct {
 	what  string
 	since time.Time
 	last  time.Time
+	timer *time.Timer // of a step whose end is not known
 }
 
 // NewProgress writes to f, normally standard error.
@@ -37,6 +38,9 @@ func (p *Progress) Step(what string, done, total int64) {
 		if !p.live {
 			fmt.Fprintln(p.w, what)
 		}
+		if p.live && total == 0 {
+			p.wait()
+		}
 	}
 	if !p.live || now.Sub(p.last) < 100*time.Millisecond && done != total {
 		return
@@ -49,6 +53,19 @@ func (p *Progress) Step(what string, done, total int64) {
 	}
 }
 
+// wait shows every second how long the step takes, until it ends. The caller holds the lock.
+func (p *Progress) wait() {
+	what := p.what
+	p.timer = time.AfterFunc(time.Second, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.what == what && p.timer != nil {
+			fmt.Fprintf(p.w, "\r\x1b[K%s … %.0f s", what, time.Since(p.since).Seconds())
+			p.wait()
+		}
+	})
+}
+
 // Done ends the last step.
 func (p *Progress) Done() {
 	p.mu.Lock()
@@ -58,6 +75,10 @@ func (p *Progress) Done() {
 }
 
 func (p *Progress) finish(now time.Time) {
+	if p.timer != nil {
+		p.timer.Stop()
+		p.timer = nil
+	}
 	if p.what != "" && p.live {
 		fmt.Fprintf(p.w, "\r\x1b[K%s: %.1f s\n", p.what, now.Sub(p.since).Seconds())
 	}

@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 func TestProgressElsewhere(t *testing.T) {
@@ -47,6 +49,46 @@ func TestProgressOnATerminal(t *testing.T) {
 	want := regexp.MustCompile(`^\r\x1b\[Khashing   0%(\r\x1b\[Khashing +\d+%){0,3}\r\x1b\[Khashing 100%\r\x1b\[Khashing: \d+\.\d s\n(\r\x1b\[Kcopying …)?\r\x1b\[Kcopying: \d+\.\d s\n$`)
 	if !want.MatchString(got) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// locked is a buffer that two goroutines can use.
+type locked struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *locked) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *locked) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// TestProgressOfALongStep: somebody who waits sees that time passes, and nothing more once the step is over.
+func TestProgressOfALongStep(t *testing.T) {
+	b := &locked{}
+	p := &Progress{w: b, live: true}
+	p.Step("booting", 0, 0)
+	for range 100 {
+		if strings.Contains(b.String(), "booting … 1 s") {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	p.Done()
+	done := b.String()
+	if !strings.Contains(done, "booting … 1 s") {
+		t.Errorf("got %q", done)
+	}
+	time.Sleep(1200 * time.Millisecond)
+	if got := b.String(); got != done {
+		t.Errorf("it goes on: %q", got[len(done):])
 	}
 }
 
