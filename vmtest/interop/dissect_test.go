@@ -14,8 +14,8 @@ import (
 )
 
 // dissectOS makes a Debian 13 system with systemd-dissect in it, which trusts the good key in /etc/verity.d, as a signed image.
-// It tries the disks in that order.
-func dissectOS(t *testing.T, disks []string) string {
+// It tries the disks in that order, and knows the root hash of the unsigned one.
+func dissectOS(t *testing.T, disks []string, rootHash string) string {
 	t.Helper()
 	needRoot(t)
 	tree := filepath.Join(t.TempDir(), "tree")
@@ -33,8 +33,10 @@ func dissectOS(t *testing.T, disks []string) string {
 	} {
 		must(t, "cp", from, filepath.Join(tree, to))
 	}
-	if err := os.WriteFile(filepath.Join(tree, "usr/lib/interop/disks"), []byte(strings.Join(disks, " ")+"\n"), 0o644); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{"disks": strings.Join(disks, " "), "roothash": rootHash} {
+		if err := os.WriteFile(filepath.Join(tree, "usr/lib/interop", name), []byte(text+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	key := good(t)
 	der, err := keys.CertificateDER(key.Cert)
@@ -87,7 +89,7 @@ func TestDissectMount(t *testing.T) {
 	images["tampered"] = copyFile(t, images["good"])
 	flip(t, images["tampered"], 1<<20+600<<10) // in the filler
 	// This one service and what it needs, nothing else of the system.
-	m := machine{image: dissectOS(t, names), cmdline: "systemd.unit=interop.service", limit: 2 * bootLimit}
+	m := machine{image: dissectOS(t, names, cutOut(t, images["unsigned"]).rootHash), cmdline: "systemd.unit=interop.service", limit: 2 * bootLimit}
 	for _, n := range names {
 		m.disks = append(m.disks, images[n])
 	}
@@ -121,6 +123,12 @@ func TestDissectMount(t *testing.T) {
 	mounted("file strict", "erofs")
 	refused("stranger strict")
 	refused("unsigned strict")
+	// Nothing of an image that is yet to be signed keeps it from being used in the meantime: unverified, or by its root hash.
+	if a := got["unsigned default"]; a.status != "0" || !strings.Contains(a.text, "id: ID=interop") || strings.Contains(a.text, " verity ") {
+		t.Errorf("unsigned default: status %s, wanted it mounted without verity:\n%s", a.status, a.text)
+	}
+	refused("unsigned verity")
+	mounted("unsigned root-hash", "erofs")
 	refused("good-other strict")
 	mounted("stranger-other strict", "erofs")
 	refused("good-kernel strict")
