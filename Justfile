@@ -108,6 +108,14 @@ bench *args: _bench-packages
 _bench-needs: _build-packages host tree
     {{ initddi }} keys {{ build }}/keys
 
+# Tamper with disks in every known way: each must be refused, contained or harmless, by the layer that must say so (--list, --only GROUP, --json, -j N)
+[no-exit-message]
+tamper *args: _matrix-packages
+    @case " {{ args }} " in *" --list "*) ;; *) {{ just_executable() }} --justfile {{ justfile() }} demo >&2 ;; esac
+    @mkdir -p {{ build }}/tamper
+    @go build -o {{ build }}/tamper/tamper ./vmtest/tamper
+    @{{ build }}/tamper/tamper --build {{ build }} {{ args }}
+
 # Format, vet and run the unit tests of one or all packages
 check pkg="./...":
     test -z "$(gofmt -l cmds internal vmtest 2>/dev/null)"

@@ -19,6 +19,7 @@ import (
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/image"
 	"github.com/initddi/initddi/internal/keys"
+	"github.com/initddi/initddi/vmtest/guest"
 )
 
 // Image returns the file of the image called name.
@@ -202,6 +203,7 @@ func (w *Workshop) tree(ctx context.Context, i Image) (string, error) {
 	if i.Version != "" {
 		release += "IMAGE_VERSION=" + i.Version + "\n"
 	}
+	release += i.Release
 	init := file{"sbin/init", program, 0o755}
 	osRelease := file{"etc/os-release", []byte(release), 0o644}
 	var files []file
@@ -212,12 +214,30 @@ func (w *Workshop) tree(ctx context.Context, i Image) (string, error) {
 	case "bare":
 		files = []file{init, osRelease}
 		dirs = dirs[:len(dirs)-1]
+	case "payload", "payload-initrd":
+		files = []file{init, osRelease, {guest.PayloadPath, guest.Payload(), 0o644}}
+		if kind == "payload-initrd" {
+			files[0].path = "init"
+			files = append(files, file{"etc/initrd-release", []byte(release), 0o644})
+			dirs = append(dirs, "sysroot")
+		}
+	case "confext":
+		dirs = nil
+		files = []file{{"etc/extension-release.d/extension-release.settings", []byte("ID=debian\nVERSION_ID=13\n"), 0o644}}
 	case "initrd":
 		init.path = "init"
 		files = []file{init, osRelease, {"etc/initrd-release", []byte(release), 0o644}}
 		dirs = append(dirs, "sysroot")
 	case "noinit":
 		files = []file{osRelease}
+	case "norelease":
+		files = []file{init}
+	case "plaininit":
+		init.mode = 0o644
+		files = []file{init, osRelease}
+	case "nodirs":
+		files = []file{init, osRelease}
+		dirs = []string{"dev", "proc", "sys"}
 	case "sysext":
 		dirs = nil
 		files = []file{{"usr/lib/extension-release.d/extension-release.tool", []byte("ID=debian\nVERSION_ID=13\n"), 0o644}, {"usr/bin/tool", program, 0o755}}
@@ -235,7 +255,10 @@ func (w *Workshop) tree(ctx context.Context, i Image) (string, error) {
 	if i.Version != "" {
 		name += "-" + i.Version
 	}
-	return w.make(name, []any{w.self, marker, i.Tree, i.Version}, func(tmp string) error {
+	if i.Release != "" {
+		name += "-" + i.Name
+	}
+	return w.make(name, []any{w.self, marker, i.Tree, i.Version, i.Release}, func(tmp string) error {
 		return writeTree(tmp, dirs, files)
 	})
 }

@@ -37,6 +37,8 @@ const (
 	// What systemd says when it begins to be PID 1, before a person could log in.
 	sentenceWelcome = "Welcome to Debian"
 	sentenceCorrupt = "Restarting system with command 'dm-verity"
+	// The kernel's, for ddi.corruption=panic.
+	sentenceFatal = sentencePanic + " - not syncing: dm-verity device corrupted"
 )
 
 const sentencePanic = "Kernel panic"
@@ -60,10 +62,12 @@ func (o *Outcome) verdict() Verdict {
 	switch {
 	case o.TimedOut:
 		return Neither
-	case strings.Contains(text, guest.Sentence), strings.Contains(o.Report, sentenceDebian), strings.Contains(text, sentenceWelcome):
-		return Entered
 	case strings.Contains(text, sentenceCorrupt):
 		return Restarted
+	case strings.Contains(text, sentenceFatal):
+		return Panicked
+	case strings.Contains(text, guest.Sentence), strings.Contains(o.Report, sentenceDebian), strings.Contains(text, sentenceWelcome):
+		return Entered
 	case strings.Contains(text, sentencePanic):
 		return Neither
 	case strings.Contains(text, sentenceStopped), strings.Contains(text, sentenceShell):
@@ -91,6 +95,9 @@ func Judge(c *Cell, o *Outcome) []string {
 	}
 	wrong = append(wrong, inOrder(text, c.Must)...)
 	for _, s := range slices.Concat(never(), c.MustNot) {
+		if s == sentencePanic && c.Verdict == Panicked {
+			continue
+		}
 		if i := strings.Index(text, s); i >= 0 {
 			fail("the console shows %q", firstLine(text[i:]))
 		}
@@ -102,6 +109,9 @@ func Judge(c *Cell, o *Outcome) []string {
 		} else {
 			wrong = append(wrong, c.Check(f)...)
 		}
+	}
+	if c.Look != nil {
+		wrong = append(wrong, c.Look(text)...)
 	}
 	if c.Report != nil {
 		wrong = append(wrong, c.Report(o.Report)...)

@@ -173,13 +173,13 @@ func TestRows(t *testing.T) {
 		{Name: "b", Status: Skipped, Missing: "a tool (Debian package x)"},
 		{Name: "c", Status: Failed, Verdict: Neither, Wrong: []string{"no sentence"}, Log: "build/matrix/c.log", console: strings.Repeat("x\n", 50) + "the end\r\n"},
 	} {
-		r.print(&out, 1)
+		r.print(&out, "matrix", 1)
 	}
 	const want = "PASS a  entered     4.2 s\nSKIP b: missing: a tool (Debian package x)\nFAIL c  neither     0.0 s\n    no sentence\n  the end of the console:\n"
 	if got := out.String(); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "  | the end\n  whole console: build/matrix/c.log\n  again: ./just matrix --only c\n") || strings.Count(got, "| ") != shown {
 		t.Errorf("the rows are:\n%s", got)
 	}
-	s := &Summary{Passed: 1, Failed: 2, Skipped: 3}
+	s := &Summary{Program: "matrix", Passed: 1, Failed: 2, Skipped: 3}
 	if got := s.Line(); got != "matrix: 1 passed, 2 failed, 3 skipped" {
 		t.Errorf("the last line is %q", got)
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -22,6 +23,7 @@ type Result struct {
 	Group   string   `json:"group"`
 	Status  Status   `json:"status"`
 	Verdict Verdict  `json:"verdict,omitempty"`
+	Layer   string   `json:"layer,omitempty"`
 	Seconds float64  `json:"seconds,omitempty"`
 	Wrong   []string `json:"wrong,omitempty"`
 	Missing string   `json:"missing,omitempty"`
@@ -41,6 +43,7 @@ const (
 
 // Summary is the result of a matrix.
 type Summary struct {
+	Program string    `json:"program"`
 	Passed  int       `json:"passed"`
 	Failed  int       `json:"failed"`
 	Skipped int       `json:"skipped"`
@@ -48,14 +51,14 @@ type Summary struct {
 	Results []*Result `json:"results"`
 }
 
-// Line is the matrix's last line.
+// Line is the program's last line.
 func (s *Summary) Line() string {
-	return fmt.Sprintf("matrix: %d passed, %d failed, %d skipped", s.Passed, s.Failed, s.Skipped)
+	return fmt.Sprintf("%s: %d passed, %d failed, %d skipped", s.Program, s.Passed, s.Failed, s.Skipped)
 }
 
 // Try boots a cell and judges it.
 func (w *Workshop) Try(ctx context.Context, c *Cell) *Result {
-	r := &Result{Name: c.Name, Group: c.Group, Status: Failed, Log: w.LogOf(c)}
+	r := &Result{Name: c.Name, Group: c.Group, Layer: c.Layer, Status: Failed, Log: w.LogOf(c)}
 	o, err := w.Run(ctx, c)
 	var missing *MissingError
 	if errors.As(err, &missing) {
@@ -84,7 +87,7 @@ func (w *Workshop) Try(ctx context.Context, c *Cell) *Result {
 // RunAll tries the cells, at most parallel at a time, and writes a row for each to out as it ends.
 func (w *Workshop) RunAll(ctx context.Context, cells []Cell, parallel int, out io.Writer) *Summary {
 	start := time.Now()
-	s := &Summary{Results: make([]*Result, len(cells))}
+	s := &Summary{Program: filepath.Base(w.Logs), Results: make([]*Result, len(cells))}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, parallel)
@@ -104,7 +107,7 @@ func (w *Workshop) RunAll(ctx context.Context, cells []Cell, parallel int, out i
 			mu.Lock()
 			defer mu.Unlock()
 			s.Results[i] = r
-			r.print(out, width)
+			r.print(out, s.Program, width)
 		})
 	}
 	wg.Wait()
@@ -126,7 +129,7 @@ func (w *Workshop) RunAll(ctx context.Context, cells []Cell, parallel int, out i
 // shown is how much of the console of a failed cell is shown.
 const shown = 30
 
-func (r *Result) print(out io.Writer, width int) {
+func (r *Result) print(out io.Writer, program string, width int) {
 	switch r.Status {
 	case Skipped:
 		fmt.Fprintf(out, "SKIP %s: missing: %s\n", r.Name, r.Missing)
@@ -144,7 +147,7 @@ func (r *Result) print(out io.Writer, width int) {
 				fmt.Fprintf(out, "  | %s\n", l)
 			}
 		}
-		fmt.Fprintf(out, "  whole console: %s\n  again: ./just matrix --only %s\n", r.Log, r.Name)
+		fmt.Fprintf(out, "  whole console: %s\n  again: ./just %s --only %s\n", r.Log, program, r.Name)
 	}
 }
 

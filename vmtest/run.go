@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -65,11 +66,16 @@ func (w *Workshop) Run(ctx context.Context, c *Cell) (*Outcome, error) {
 		return nil, asMissing(fmt.Errorf("cannot start the virtual machine: %w", err))
 	}
 	typed := make(chan struct{})
+	var failed error
 	go func() {
 		defer close(typed)
+		meanwhile := c.Meanwhile
 		for text := range console.say {
 			// A shell shows its prompt before it has made the terminal its own.
 			time.Sleep(typingDelay)
+			if meanwhile != nil {
+				failed, meanwhile = meanwhile(paths(config.Disks)), nil
+			}
 			if _, err := v.Console.Send(text + "\r"); err != nil {
 				return
 			}
@@ -77,6 +83,9 @@ func (w *Workshop) Run(ctx context.Context, c *Cell) (*Outcome, error) {
 	}()
 	err = v.Wait()
 	<-typed
+	if failed != nil {
+		return nil, fmt.Errorf("cannot do to the machine's disks what the dialogue says: %w", failed)
+	}
 	o := &Outcome{Took: time.Since(start), Console: console.text(), Unsaid: console.unsaid()}
 	switch {
 	case ctx.Err() != nil:
@@ -116,6 +125,9 @@ func (w *Workshop) machine(ctx context.Context, c *Cell, tmp string) (*vm.Config
 	config := &vm.Config{Report: filepath.Join(tmp, "report"), MemoryMiB: 1024, CPUs: 1, Credentials: c.Credentials}
 	more, err := w.fill(ctx, c.Cmdline)
 	if err != nil {
+		return nil, err
+	}
+	if config.SMBIOS, err = w.fillAll(ctx, c.SMBIOS); err != nil {
 		return nil, err
 	}
 	cmdline := baseCmdline
@@ -170,9 +182,34 @@ func (w *Workshop) machine(ctx context.Context, c *Cell, tmp string) (*vm.Config
 		if err != nil {
 			return nil, err
 		}
-		config.Disks = append(config.Disks, vm.Disk{Path: path, Bus: d.Bus, SectorSize: d.SectorSize, Snapshot: true})
+		own := c.Meanwhile != nil || d.Alter != nil
+		if own {
+			if path, err = privately(path, filepath.Join(tmp, fmt.Sprintf("disk%d.img", i)), d.Alter); err != nil {
+				return nil, err
+			}
+		}
+		config.Disks = append(config.Disks, vm.Disk{Path: path, Bus: d.Bus, SectorSize: d.SectorSize, Snapshot: !own})
 	}
 	return config, nil
+}
+
+// privately copies a disk, leaving its holes, and alters the copy.
+func privately(from, to string, alter func(string) error) (string, error) {
+	if out, err := exec.Command("cp", "--sparse=always", from, to).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("cannot copy a disk: %w: %s", err, bytes.TrimSpace(out))
+	}
+	if alter == nil {
+		return to, nil
+	}
+	return to, alter(to)
+}
+
+func paths(disks []vm.Disk) []string {
+	var out []string
+	for _, d := range disks {
+		out = append(out, d.Path)
+	}
+	return out
 }
 
 // console collects what a machine shows, and hands out what is to be typed when its sentence has come.

@@ -5,6 +5,9 @@ package vmtest
 
 import "slices"
 
+// Matrix is the program that boots these tables.
+func Matrix() Program { return Program{Name: "matrix", Images: Images(), Stages: Stages()} }
+
 // Cells returns the whole matrix. What takes longest comes first.
 func Cells() []Cell {
 	return slices.Concat(

@@ -104,8 +104,8 @@ func checkCell(t *testing.T, c *Cell, images map[string]Image, stages map[string
 func checkPlaceholders(t *testing.T, where, s string, images map[string]Image) {
 	t.Helper()
 	for _, m := range placeholder.FindAllStringSubmatch(s, -1) {
-		if _, ok := images[m[1]]; !ok {
-			t.Errorf("%s asks for the root hash of %q, which no table names", where, m[1])
+		if _, ok := images[m[2]]; !ok || m[1] != "roothash" {
+			t.Errorf("%s asks for the %s of %q, which no table names", where, m[1], m[2])
 		}
 	}
 	if rest := placeholder.ReplaceAllString(s, ""); strings.ContainsAny(rest, "{}") {

@@ -35,6 +35,8 @@ const (
 	Shell   Verdict = "shell"   // somebody left the debug shell by ending the machine, and no image's init ran
 	// Restarted is a machine that dm-verity restarted, because something read a block that is not what was signed.
 	Restarted Verdict = "restarted"
+	// Panicked is one that dm-verity had the kernel panic for the same reason, as ddi.corruption=panic asks.
+	Panicked Verdict = "panicked"
 	// Neither is a boot that did none of this: a hang, a panic, silence. No cell expects it.
 	Neither Verdict = "neither"
 )
@@ -76,8 +78,12 @@ type Cell struct {
 	// Ready boots a disk that the build has made instead of Disks; with firmware the UKI and the command line are those on it.
 	Ready       string            `json:"ready,omitempty"`
 	Credentials map[string]string `json:"credentials,omitempty"`
+	// SMBIOS are strings of type 11 that the machine's owner sets, to be read by systemd-stub.
+	SMBIOS []string `json:"smbios,omitempty"`
 	// Dialogue is what a person at the console does.
 	Dialogue []Line `json:"dialogue,omitempty"`
+	// Meanwhile is done before the first line is typed, to the files of the machine's disks, which are private then.
+	Meanwhile func(disks []string) error `json:"-"`
 
 	Verdict Verdict `json:"verdict"`
 	// Must are sentences that the console must show in this order, MustNot ones that it must not show at all.
@@ -86,6 +92,9 @@ type Cell struct {
 	// Check judges what the marker reported; Report what another guest wrote to the second serial port.
 	Check  func(*guest.Facts) []string `json:"-"`
 	Report func(string) []string       `json:"-"`
+	// Layer names what must give the verdict, and Look judges the console by it, where the sentences alone cannot.
+	Layer string                `json:"layer,omitempty"`
+	Look  func(string) []string `json:"-"`
 
 	Limit time.Duration `json:"limit,omitempty"`
 }
@@ -109,6 +118,8 @@ type Disk struct {
 	ESPSize     int64 `json:"esp_size,omitempty"`
 	ClusterSize int64 `json:"cluster_size,omitempty"`
 	FATType     int   `json:"fat,omitempty"`
+	// Alter changes the finished disk, a copy that is this machine's alone.
+	Alter func(file string) error `json:"-"`
 }
 
 // Place is a file on the ESP: an image, or some text.
@@ -131,6 +142,8 @@ type Image struct {
 	Compress string `json:"compress,omitempty"`
 	// Version goes into os-release as IMAGE_VERSION, and makes the root hash another.
 	Version string `json:"version,omitempty"`
+	// Release are more lines of os-release.
+	Release string `json:"release,omitempty"`
 	// From names an image this one is a copy of, before Damage.
 	From string `json:"from,omitempty"`
 	// Damage changes the finished image.

@@ -42,6 +42,7 @@ type Workshop struct {
 
 	images map[string]Image
 	stages map[string]Stage1
+	pairOf func(name string) (keys.Pair, error)
 	self   string // hash of this program's sources: of everything that is done in here
 
 	lockFile *os.File
@@ -57,15 +58,24 @@ type thing struct {
 	err  error
 }
 
-// NewWorkshop opens the workshop of the module whose sources are in module. It waits until no other process has it open; the
-// lock ends with the process. say, which may be nil, is told what takes time.
-func NewWorkshop(module, build string, say func(string)) (*Workshop, error) {
-	w := &Workshop{Module: module, Build: build, Dir: filepath.Join(build, "matrix", "made"), Logs: filepath.Join(build, "matrix"), Say: say,
+// Program is a program of this directory that boots cells, and what those are made from.
+type Program struct {
+	Name   string // of its directory here, and of the one in the build
+	Images []Image
+	Stages []Stage1
+	// Pair makes the keys that sign images; nil makes those of package keys, "ddi" being the build's.
+	Pair func(name string) (keys.Pair, error)
+}
+
+// NewWorkshop opens the workshop of a program of the module whose sources are in module. It waits until no other process has it
+// open; the lock ends with the process. say, which may be nil, is told what takes time.
+func NewWorkshop(module, build string, p Program, say func(string)) (*Workshop, error) {
+	w := &Workshop{Module: module, Build: build, Dir: filepath.Join(build, p.Name, "made"), Logs: filepath.Join(build, p.Name), Say: say, pairOf: p.Pair,
 		images: map[string]Image{}, stages: map[string]Stage1{}, made: map[string]*thing{}}
-	for _, i := range Images() {
+	for _, i := range p.Images {
 		w.images[i.Name] = i
 	}
-	for _, s := range Stages() {
+	for _, s := range p.Stages {
 		w.stages[s.Name] = s
 	}
 	if err := os.MkdirAll(w.Dir, 0o755); err != nil {
@@ -74,7 +84,7 @@ func NewWorkshop(module, build string, say func(string)) (*Workshop, error) {
 	if err := w.lock(); err != nil {
 		return nil, fmt.Errorf("cannot open the workshop: %w", err)
 	}
-	program, err := w.sources(context.Background(), "./vmtest/matrix")
+	program, err := w.sources(context.Background(), "./vmtest/"+p.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +102,7 @@ func (w *Workshop) lock() error {
 	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
 		return nil
 	}
-	w.say("waiting for another matrix in %s", w.Logs)
+	w.say("waiting for another run in %s", w.Logs)
 	return syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
 }
 
@@ -194,6 +204,9 @@ func (w *Workshop) need(name, how string) (string, error) {
 
 // pair returns a key and its certificate: the build's, or one that is made here.
 func (w *Workshop) pair(name string) (keys.Pair, error) {
+	if w.pairOf != nil && name != keys.SecureBoot {
+		return w.pairOf(name)
+	}
 	if name == keys.Image || name == keys.SecureBoot {
 		p := keys.In(filepath.Join(w.Build, "keys"), name)
 		if _, err := os.Stat(p.Key); err != nil {
@@ -208,13 +221,19 @@ func (w *Workshop) pair(name string) (keys.Pair, error) {
 	return keys.In(dir, keys.Image), err
 }
 
-var placeholder = regexp.MustCompile(`\{roothash ([^}]+)\}`)
+var placeholder = regexp.MustCompile(`\{(roothash|certificate) ([^}]+)\}`)
 
-// fill puts the root hashes of images in place of "{roothash NAME}".
+// fill puts the root hashes of images in place of "{roothash NAME}", and the SHA-256 of keys' certificates in place of
+// "{certificate NAME}".
 func (w *Workshop) fill(ctx context.Context, s string) (string, error) {
 	var failed error
 	out := placeholder.ReplaceAllStringFunc(s, func(m string) string {
-		hash, err := w.RootHash(ctx, placeholder.FindStringSubmatch(m)[1])
+		of := w.RootHash
+		found := placeholder.FindStringSubmatch(m)
+		if found[1] == "certificate" {
+			of = w.fingerprint
+		}
+		hash, err := of(ctx, found[2])
 		if err != nil {
 			failed = err
 			return m
@@ -222,6 +241,20 @@ func (w *Workshop) fill(ctx context.Context, s string) (string, error) {
 		return hash
 	})
 	return out, failed
+}
+
+// fingerprint returns the SHA-256 of a key's certificate.
+func (w *Workshop) fingerprint(_ context.Context, name string) (string, error) {
+	pair, err := w.pair(name)
+	if err != nil {
+		return "", err
+	}
+	der, err := keys.CertificateDER(pair.Cert)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 func (w *Workshop) fillAll(ctx context.Context, list []string) ([]string, error) {

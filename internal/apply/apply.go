@@ -72,13 +72,10 @@ func Attach(dev, name string, control *dm.Control, src Source, table *gpt.Table,
 	}()
 	file := extent.NewReader(f, src.Extents)
 	hash := dmtable.Region{Offset: a.Hash.Offset(table.SectorSize), Length: a.Hash.Size(table.SectorSize)}
-	if img.Superblock, err = readSuperblock(file, hash.Offset); err != nil {
+	if img.Superblock, err = Superblock(file, table, a); err != nil {
 		return nil, err
 	}
 	sb := img.Superblock
-	if err := sb.Check(a.Data.Size(table.SectorSize), hash.Length); err != nil {
-		return nil, err
-	}
 	data := dmtable.Region{Offset: a.Data.Offset(table.SectorSize), Length: sb.DataSize()}
 	hash.Length = sb.HashTreeSize()
 	device, hashStart, err := img.gather(dev, name, f, src, data, hash)
@@ -98,12 +95,32 @@ func Attach(dev, name string, control *dm.Control, src Source, table *gpt.Table,
 	return img, nil
 }
 
-func readSuperblock(file io.ReaderAt, at int64) (*verity.Superblock, error) {
-	b := make([]byte, verity.SuperblockSize)
-	if _, err := file.ReadAt(b, at); err != nil {
-		return nil, fmt.Errorf("cannot read the verity superblock: %w", err)
+// Superblock reads an image's verity superblock and holds it against the partitions and the root hash. Errors are those of the
+// file, and of package verity.
+func Superblock(file io.ReaderAt, table *gpt.Table, a *resolve.Authentic) (*verity.Superblock, error) {
+	sb, err := superblock(file, table, a)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the verity superblock: %w", err)
 	}
-	return verity.ParseSuperblock(b)
+	return sb, nil
+}
+
+func superblock(file io.ReaderAt, table *gpt.Table, a *resolve.Authentic) (*verity.Superblock, error) {
+	b := make([]byte, verity.SuperblockSize)
+	if _, err := file.ReadAt(b, a.Hash.Offset(table.SectorSize)); err != nil {
+		return nil, err
+	}
+	sb, err := verity.ParseSuperblock(b)
+	if err != nil {
+		return nil, err
+	}
+	if err := sb.Check(a.Data.Size(table.SectorSize), a.Hash.Size(table.SectorSize)); err != nil {
+		return nil, err
+	}
+	if n := sb.DigestSize(); n != len(a.RootHash) {
+		return nil, fmt.Errorf("%w algorithm %s, whose hashes have %d bytes: the root hash has %d", verity.ErrInvalid, sb.Algorithm, n, len(a.RootHash))
+	}
+	return sb, nil
 }
 
 // gather makes one device with the data region at its start and the hash region behind it, and returns it as MAJOR:MINOR with

@@ -113,11 +113,11 @@ func ReadDDI(r io.ReaderAt, size int64, arch gpt.Arch) (*gpt.Table, *signature.D
 		return table, nil, nil
 	case 1:
 	default:
-		return nil, nil, fmt.Errorf("cannot choose among %d signature partitions: %w", len(found), fs.ErrInvalid)
+		return nil, nil, fmt.Errorf("cannot read the signature partition: there are %d signature partitions, wanted one: %w", len(found), fs.ErrInvalid)
 	}
 	n := found[0].Size(table.SectorSize)
 	if n > MaxSignature {
-		return nil, nil, fmt.Errorf("cannot read a signature partition of %d bytes: at most %d are allowed: %w", n, MaxSignature, fs.ErrInvalid)
+		return nil, nil, fmt.Errorf("cannot read the signature partition: it has %d bytes, at most %d are allowed: %w", n, MaxSignature, fs.ErrInvalid)
 	}
 	b := make([]byte, n)
 	if _, err := r.ReadAt(b, found[0].Offset(table.SectorSize)); err != nil && !errors.Is(err, io.EOF) {

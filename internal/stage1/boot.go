@@ -221,6 +221,9 @@ func (b *boot) carryOut(a *resolve.Action) error {
 		img = b.machine.ReadImage(*part, b.arch, a.Image)
 		b.facts.Images[a.Image] = img
 		text = fmt.Sprintf("%s: %d bytes in %d extents", a.Image, img.Extents.Size(), len(img.Extents))
+		if img.Table != nil && img.Table.Backup {
+			text += fmt.Sprintf(", by the backup of its partition table: %v", img.Table.PrimaryErr)
+		}
 	case resolve.Verify:
 		img.Authentic, img.Refusal = resolve.Authenticate(b.plan, part.Node+":"+a.Image, b.arch, img)
 		if img.Authentic != nil {

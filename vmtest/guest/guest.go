@@ -46,10 +46,12 @@ type Facts struct {
 	// driver for this kernel, or an error.
 	ESP string `json:"esp"`
 	// Holders are the devices that sysfs names as made from the boot partition; none keep the system from using it.
-	Holders       []string `json:"holders"`
-	MemAvailable  int64    `json:"mem_available_kb"`
-	WriteToRoot   string   `json:"write_to_root"` // the error of trying
-	RunIsWritable bool     `json:"run_is_writable"`
+	Holders      []string `json:"holders"`
+	MemAvailable int64    `json:"mem_available_kb"`
+	WriteToRoot  string   `json:"write_to_root"` // the error of trying
+	// Payload is what was got of the file at PayloadPath; nil where the image has none.
+	Payload       *PayloadFacts `json:"payload,omitempty"`
+	RunIsWritable bool          `json:"run_is_writable"`
 	// Errors are what could not be found out.
 	Errors []string `json:"errors,omitempty"`
 }

@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string) error {
 	if *build, err = filepath.Abs(*build); err != nil {
 		return err
 	}
-	w, err := vmtest.NewWorkshop(module, *build, func(what string) { fmt.Fprintln(os.Stderr, what) })
+	w, err := vmtest.NewWorkshop(module, *build, vmtest.Matrix(), func(what string) { fmt.Fprintln(os.Stderr, what) })
 	if err != nil {
 		return err
 	}

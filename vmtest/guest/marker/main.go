@@ -9,6 +9,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -35,6 +37,7 @@ func main() {
 	g := &gatherer{facts: guest.Facts{PID: os.Getpid(), FDs: fds, Args: os.Args, Env: os.Environ(), Uptime: process.Uptime().Microseconds()}}
 	g.gather()
 	g.esp()
+	g.payload()
 	if err := g.send(); err != nil {
 		fmt.Println("marker:", err)
 	}
@@ -223,6 +226,39 @@ func writeTo(device string) error {
 		return err
 	}
 	return mount.Unmount(dir)
+}
+
+// waitVariable in the environment, where the kernel puts what it does not know of its command line, has the marker wait for a
+// line on the console before it reads the payload.
+const waitVariable = "MARKER_WAIT"
+
+// payload reads the payload block by block, so that one that cannot be read does not hide the others.
+func (g *gatherer) payload() {
+	f, err := os.Open(guest.PayloadPath)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if os.Getenv(waitVariable) != "" {
+		fmt.Println("marker: waiting for a line")
+		_, err := os.Stdin.Read(make([]byte, 1))
+		g.note(err)
+	}
+	p := &guest.PayloadFacts{}
+	h := sha256.New()
+	for n := range guest.PayloadBlocks {
+		b := make([]byte, guest.PayloadBlockSize)
+		if _, err := f.ReadAt(b, int64(n)*guest.PayloadBlockSize); err != nil {
+			p.Bad = append(p.Bad, n)
+			if s := err.Error(); !slices.Contains(p.Errors, s) {
+				p.Errors = append(p.Errors, s)
+			}
+			clear(b)
+		}
+		h.Write(b)
+	}
+	p.SHA256 = hex.EncodeToString(h.Sum(nil))
+	g.facts.Payload = p
 }
 
 func (g *gatherer) send() error {

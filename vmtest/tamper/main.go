@@ -1,0 +1,228 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+// Tamper alters disks in every way that package attack knows, and says which gave the verdict that they must, by the layer that
+// must give it.
+//
+//	tamper [--only LIST] [--list] [--json] [-j N]
+//
+// A case is judged by stage 1's own code without a virtual machine, or boots one. Each gives a row; a failed one also its
+// reasons, and how to run it again. The last line is "tamper: N passed, N failed", and the exit status is 1 if any failed; what
+// this machine lacks for a case fails that. With --json standard output is a JSON document and the rows go to standard error.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/initddi/initddi/vmtest"
+	"github.com/initddi/initddi/vmtest/attack"
+)
+
+// errFailed says that a case failed; its row has said why.
+var errFailed = errors.New("cases failed")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errFailed):
+		os.Exit(1)
+	default:
+		fmt.Fprintln(os.Stderr, "tamper:", err)
+		os.Exit(2)
+	}
+}
+
+// item is a case as it is listed.
+type item struct {
+	Name    string         `json:"name"`
+	Group   string         `json:"group"`
+	How     string         `json:"how"` // "direct" or "boot"
+	Verdict attack.Verdict `json:"verdict"`
+	Layer   attack.Layer   `json:"layer"`
+	Doc     string         `json:"doc"`
+	Test    bool           `json:"test,omitempty"`
+
+	direct *attack.Case
+	boot   *vmtest.Cell
+}
+
+func items(b *attack.Booth) []item {
+	var out []item
+	for _, c := range attack.Cases() {
+		if !c.Boot {
+			out = append(out, item{Name: c.Name, Group: c.Group, How: "direct", Verdict: c.Verdict, Layer: c.Layer, Doc: c.Doc, direct: &c})
+		}
+	}
+	for _, c := range b.Cells() {
+		out = append(out, item{Name: c.Name, Group: c.Group, How: "boot", Verdict: attack.VerdictOf(&c), Layer: attack.Layer(c.Layer), Doc: c.Doc, Test: c.Test, boot: &c})
+	}
+	return out
+}
+
+// choose returns the items of groups or with names in only; "direct", "boot" and "test" are groups, too.
+func choose(list []item, only string) ([]item, error) {
+	if only == "" {
+		return list, nil
+	}
+	var out []item
+	used := map[string]bool{}
+	wanted := strings.Split(only, ",")
+	for _, i := range list {
+		taken := false
+		for _, name := range []string{i.Name, i.Group, i.How, "test"} {
+			if slices.Contains(wanted, name) && (name != "test" || i.Test) {
+				taken, used[name] = true, true
+			}
+		}
+		if taken {
+			out = append(out, i)
+		}
+	}
+	for _, name := range wanted {
+		if !used[name] {
+			return nil, fmt.Errorf("cannot find a case or a group %q; --list shows them", name)
+		}
+	}
+	return out, nil
+}
+
+func show(out io.Writer, list []item) {
+	for _, i := range list {
+		fmt.Fprintf(out, "%-12s %-30s %-6s  %-9s by %-12s  %s\n", i.Group, i.Name, i.How, i.Verdict, i.Layer, i.Doc)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	flags := flag.NewFlagSet("tamper", flag.ContinueOnError)
+	only := flags.String("only", "", "run the cases of these groups, or with these names; a `LIST` with commas. Groups are also direct, boot and test")
+	list := flags.Bool("list", false, "list the cases, and run nothing")
+	asJSON := flags.Bool("json", false, "write JSON to standard output")
+	parallel := flags.Int("j", 2, "machines at a time")
+	build := flags.String("build", "build", "the build `DIRECTORY`")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 || *parallel < 1 {
+		return fmt.Errorf("cannot use the arguments %q: tamper takes options only, and -j at least 1", flags.Args())
+	}
+	module, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	if *build, err = filepath.Abs(*build); err != nil {
+		return err
+	}
+	booth := attack.NewBooth(module, *build, func(what string) { fmt.Fprintln(os.Stderr, what) })
+	chosen, err := choose(items(booth), *only)
+	if err != nil {
+		return err
+	}
+	if *list {
+		if *asJSON {
+			return vmtest.WriteJSON(os.Stdout, chosen)
+		}
+		show(os.Stdout, chosen)
+		return nil
+	}
+	rows := io.Writer(os.Stdout)
+	if *asJSON {
+		rows = os.Stderr
+	}
+	s, err := try(ctx, booth, chosen, *parallel, rows)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("stopped: %w", err)
+	}
+	if *asJSON {
+		if err := vmtest.WriteJSON(os.Stdout, s); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(rows, "tamper: %d passed, %d failed\n", s.Passed, s.Failed)
+	if s.Failed > 0 {
+		return errFailed
+	}
+	return nil
+}
+
+// try runs the direct cases, then the boots.
+func try(ctx context.Context, booth *attack.Booth, chosen []item, parallel int, rows io.Writer) (*vmtest.Summary, error) {
+	start := time.Now()
+	s := &vmtest.Summary{Program: "tamper"}
+	var cells []vmtest.Cell
+	var direct []*attack.Case
+	for _, i := range chosen {
+		if i.boot != nil {
+			cells = append(cells, *i.boot)
+		} else {
+			direct = append(direct, i.direct)
+		}
+	}
+	if len(direct) > 0 {
+		if err := tryDirect(ctx, direct, s, rows); err != nil {
+			return nil, err
+		}
+	}
+	if len(cells) > 0 && ctx.Err() == nil {
+		if err := booth.Open(); err != nil {
+			return nil, err
+		}
+		boots := booth.RunAll(ctx, cells, parallel, rows)
+		s.Results = append(s.Results, boots.Results...)
+		s.Passed += boots.Passed
+		s.Failed += boots.Failed + boots.Skipped
+	}
+	s.Seconds = time.Since(start).Seconds()
+	return s, nil
+}
+
+// tryDirect judges cases without a machine.
+func tryDirect(ctx context.Context, cases []*attack.Case, s *vmtest.Summary, rows io.Writer) error {
+	tmp, err := os.MkdirTemp("", "initddi-tamper-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	desk, err := attack.NewDesk(attack.NewGoods(tmp), filepath.Join(tmp, "machine"))
+	if err != nil {
+		return err
+	}
+	for _, c := range cases {
+		if ctx.Err() != nil {
+			return nil
+		}
+		start := time.Now()
+		f, wrong := desk.Try(c)
+		r := &vmtest.Result{Name: c.Name, Group: c.Group, Status: vmtest.Passed, Verdict: vmtest.Verdict(f.Verdict), Layer: string(f.Layer), Wrong: wrong, Seconds: time.Since(start).Seconds()}
+		s.Results = append(s.Results, r)
+		if len(wrong) == 0 {
+			s.Passed++
+			fmt.Fprintf(rows, "PASS %-30s  %-9s by %s\n", c.Name, f.Verdict, f.Layer)
+			continue
+		}
+		r.Status = vmtest.Failed
+		s.Failed++
+		fmt.Fprintf(rows, "FAIL %-30s  %-9s by %s\n", c.Name, f.Verdict, f.Layer)
+		for _, w := range wrong {
+			fmt.Fprintf(rows, "    %s\n", w)
+		}
+		fmt.Fprintf(rows, "  again: ./just tamper --only %s\n", c.Name)
+	}
+	return nil
+}
