@@ -43,6 +43,7 @@ var levels = map[string]level{
 	"internal/verity":    formats,
 	"internal/version":   formats,
 
+	"internal/measure": decisions,
 	"internal/plan":    decisions,
 	"internal/policy":  decisions,
 	"internal/resolve": decisions,
@@ -76,6 +77,8 @@ var levels = map[string]level{
 	"internal/keys":                 host,
 	"internal/kmodules":             host,
 	"internal/ovmf":                 host,
+	"internal/predict":              host,
+	"internal/swtpm":                host,
 	"internal/terminal":             host,
 	"internal/uki":                  host,
 	"internal/vm":                   host,

@@ -115,6 +115,8 @@ func (p *Plan) setBaked(name, value string, in Input) (isList bool, err error) {
 		return false, bakePolicy(&p.SysextPolicy, value)
 	case "kind":
 		return false, word(&p.Identity.Kind, value, KindOS, KindInitrd)
+	case "measure":
+		return false, p.setMeasure(value, true)
 	}
 	if isBakedOnly(name) {
 		return false, ErrNotHere
@@ -161,7 +163,9 @@ func (p *Plan) set(name, value string, in Input) error {
 		if !in.HasShell {
 			return errNoShell
 		}
-	case "overlay", "merge", "measure":
+	case "measure":
+		return p.setMeasure(value, false)
+	case "overlay", "merge":
 		// The default of each is what happens; asking for more is an error, not a silent nothing.
 		if value != "no" {
 			return &KeyError{Allowed: "only no", Err: ErrNotHere}

@@ -109,6 +109,10 @@ type Plan struct {
 	Log        Level
 	Fail       Fail
 	Break      []Stage
+	Measure    Measure
+
+	// MeasureFloor is what stage1.conf says of measuring, empty if nothing: Measure is never less.
+	MeasureFloor Measure
 
 	// InitArgs go to the next init as they came.
 	InitArgs []string
@@ -145,6 +149,7 @@ func New(in Input) (*Plan, error) {
 		Attach:  AttachDirect,
 		Log:     LevelInfo,
 		Fail:    FailReboot,
+		Measure: MeasureYes,
 	}
 	var errs []error
 	for _, c := range in.Certificates {

@@ -31,6 +31,9 @@ type Boot struct {
 	Chosen  *Chosen `json:"chosen,omitempty"`
 	Refused []Entry `json:"refused,omitempty"`
 	Stages  []Stage `json:"stages"`
+	// Measured is what was written into the TPM's PCRs, in this order; Unmeasured says why there is not more.
+	Measured   []Measured `json:"measured,omitempty"`
+	Unmeasured string     `json:"unmeasured,omitempty"`
 	// Modules that were loaded, in the order in which they came in.
 	Modules  []string `json:"modules,omitempty"`
 	Warnings []string `json:"warnings,omitempty"`
@@ -62,6 +65,13 @@ type Entry struct {
 	Candidate string `json:"candidate"`
 	Rule      string `json:"rule"`
 	Text      string `json:"text"`
+}
+
+// Measured is one line in a PCR, and the banks that it is in.
+type Measured struct {
+	PCR   int      `json:"pcr"`
+	Text  string   `json:"string"`
+	Banks []string `json:"banks"`
 }
 
 // Stage is one step with its times on CLOCK_BOOTTIME, in microseconds.

@@ -33,6 +33,7 @@ func sample() *Boot {
 		},
 		Refused:  []Entry{{"vda1:/loader/ddi/b.raw", "signed", "vda1:/loader/ddi/b.raw refused (signed)"}},
 		Stages:   []Stage{{"plan", 1000, 20, "text"}},
+		Measured: []Measured{{13, "ddi:os:a:ab:", []string{"sha1", "sha256"}}}, Unmeasured: "there is no TPM",
 		Modules:  []string{"loop", "erofs"},
 		Warnings: []string{"beware"},
 	}
@@ -40,7 +41,7 @@ func sample() *Boot {
 
 // TestSampleIsComplete finds fields that sample leaves empty, so that the golden file shows the whole schema.
 func TestSampleIsComplete(t *testing.T) {
-	for _, v := range []any{*sample(), *sample().Chosen, sample().Refused[0], sample().Stages[0]} {
+	for _, v := range []any{*sample(), *sample().Chosen, sample().Refused[0], sample().Stages[0], sample().Measured[0]} {
 		r := reflect.ValueOf(v)
 		for i := range r.NumField() {
 			if r.Field(i).IsZero() {

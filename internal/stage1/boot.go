@@ -38,6 +38,7 @@ type boot struct {
 	machine *discover.Machine
 	devices *devices
 	control *dm.Control
+	tpm     *measurer
 	images  map[string]*apply.Image
 	passed  map[plan.Stage]bool
 	args    []string
@@ -55,6 +56,7 @@ func Run(ctx context.Context, world *World, log *report.Log, args, env []string)
 		report:  &report.Boot{Version: report.Version, Release: release.Version},
 		facts:   resolve.Facts{Images: map[string]*resolve.Image{}},
 		machine: &discover.Machine{Sys: world.Sys, Dev: world.Dev},
+		tpm:     newMeasurer(world),
 		images:  map[string]*apply.Image{},
 		passed:  map[plan.Stage]bool{},
 	}
@@ -127,6 +129,7 @@ func (b *boot) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.startMeasuring()
 	text := fmt.Sprintf("%d modules for %d devices", b.devices.started, b.devices.seen)
 	b.done("drivers", end(text), "%s", text)
 
@@ -342,6 +345,9 @@ func deviceName(kind plan.Kind, rootHash []byte) string {
 
 // enter hands over; it returns only if that failed.
 func (b *boot) enter(part *resolve.Partition, file string, img *resolve.Image) error {
+	if err := b.measureImage(file); err != nil {
+		return err
+	}
 	end := b.report.Begin(process.Uptime, "handoff")
 	up, tree := b.images[file], img.Tree
 	name := deviceName(tree.Kind, img.Authentic.RootHash)
@@ -373,6 +379,7 @@ func (b *boot) enter(part *resolve.Partition, file string, img *resolve.Image) e
 		b.log.Warn("%v", err)
 	}
 	b.calm()
+	b.tpm.close()
 	b.devices.close()
 	b.control.Close()
 	lost, err := handoff.Enter(handoff.Next{Tree: m, Init: tree.Init, Args: b.args, Env: b.env, HasExtra: hasExtra})
@@ -405,6 +412,7 @@ func (b *boot) close() {
 			b.log.Debug("%s: %v", file, err)
 		}
 	}
+	b.tpm.close()
 	if b.devices != nil {
 		b.devices.close()
 	}

@@ -93,6 +93,9 @@ func startDevices(ctx context.Context, w *World, table *modtable.Table, log *rep
 var stackFeatures = [...]string{"efivarfs", "loop", "dm", "verity", "erofs"}
 
 func (d *devices) offer(modalias string) {
+	if isTPM(modalias) {
+		return // the measurer loads that when it needs it
+	}
 	if d.loader.Offer(modalias) {
 		d.started++
 	}

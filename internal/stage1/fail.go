@@ -53,7 +53,7 @@ func Main(args, env []string) {
 			end(log, fail)
 		}
 		log.Warn("a shell: leave it (exit) to try again, or power off with 'shutdown halt'")
-		if err = shell(); err != nil {
+		if err = shell(newMeasurer(world), log); err != nil {
 			screen(log, err)
 			end(log, plan.FailReboot)
 		}
@@ -143,7 +143,7 @@ func (b *boot) stopBefore(stage plan.Stage) error {
 			b.passed[s] = true
 			if b.plan.StopsAt(s) {
 				b.log.Warn("ddi.break=%s: a shell; leave it (exit) to go on", s)
-				if err := shell(); err != nil {
+				if err := shell(b.tpm, b.log); err != nil {
 					return err
 				}
 			}
@@ -155,8 +155,11 @@ func (b *boot) stopBefore(stage plan.Stage) error {
 	return nil
 }
 
-// shell runs u-root's shell on the console until the person there leaves it.
-func shell() error {
+// shell runs u-root's shell on the console until the person there leaves it. It is measured first.
+func shell(m *measurer, log *report.Log) error {
+	if err := m.shell(log); err != nil {
+		return err
+	}
 	tty := "/dev/console"
 	if b, err := os.ReadFile("/sys/class/tty/console/active"); err == nil {
 		// The last one is /dev/console's own terminal; unlike that it can be a controlling one.

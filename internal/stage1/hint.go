@@ -50,11 +50,14 @@ func hint(err error) string {
 	var timeout *TimeoutError
 	var key *plan.KeyError
 	var enter *EnterError
+	var unmeasured *MeasureError
 	switch {
 	case errors.As(err, &key):
 		return "what to do: correct that key (docs/CMDLINE.md lists them) and boot again"
 	case errors.As(err, &timeout):
 		return "what to do: check that the disk is there; if a driver is missing, build stage 1 with its class (initddi initramfs --class)"
+	case errors.As(err, &unmeasured):
+		return "what to do: switch the TPM on in the firmware's setup, or clear it if it fails; where there is none, build stage 1 without measure=require"
 	case errors.As(err, &enter):
 		return "what to do: check that the image's init runs on this machine (architecture, libraries)"
 	}

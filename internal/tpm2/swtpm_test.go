@@ -6,85 +6,42 @@ package tpm2
 import (
 	"encoding/hex"
 	"errors"
-	"net"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/initddi/initddi/internal/swtpm"
 )
 
-// emulated is swtpm behind a socket.
-type emulated struct{ path string }
-
-// Transmit opens the socket for each command: swtpm serves one client at a time, and tpm2-tools want their turn.
-func (e emulated) Transmit(cmd []byte) ([]byte, error) {
-	c, err := net.Dial("unix", e.path)
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-		return nil, err
-	}
-	if _, err := c.Write(cmd); err != nil {
-		return nil, err
-	}
-	buf := make([]byte, MaxResponse)
-	n, err := c.Read(buf)
-	return buf[:n], err
-}
-
-// swtpm starts an emulated TPM that has been started up, and skips the test where there is none.
-func swtpm(t *testing.T) emulated {
+// emulated starts an emulated TPM, and skips the test where there is none.
+func emulated(t *testing.T) *swtpm.TPM {
 	t.Helper()
-	for _, tool := range []string{"swtpm", "tpm2_pcrread", "tpm2_nvdefine"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("missing: %s (Debian packages swtpm, tpm2-tools)", tool)
-		}
+	if _, err := exec.LookPath("tpm2_pcrread"); err != nil {
+		t.Skip("missing: tpm2_pcrread (Debian package tpm2-tools)")
 	}
-	// The name of a socket has little room.
-	dir, err := os.MkdirTemp("", "tpm2-")
+	e, err := swtpm.ForTools(t.Context(), t.TempDir())
+	if errors.Is(err, swtpm.ErrTool) {
+		t.Skip("missing:", err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	e := emulated{filepath.Join(dir, "socket")}
-	cmd := exec.Command("swtpm", "socket", "--tpm2", "--tpmstate", "dir="+dir, "--flags", "not-need-init,startup-clear",
-		"--server", "type=unixio,path="+e.path, "--ctrl", "type=unixio,path="+e.path+".ctrl")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	for range 500 {
-		if _, err := os.Stat(e.path); err == nil {
-			return e
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal("swtpm does not make its socket")
+	t.Cleanup(func() { e.Close() })
 	return e
 }
 
-// tool runs one of tpm2-tools.
-func (e emulated) tool(t *testing.T, name string, args ...string) string {
+func tool(t *testing.T, e *swtpm.TPM, name string, args ...string) string {
 	t.Helper()
-	cmd := exec.Command(name, append([]string{"-T", "swtpm:path=" + e.path}, args...)...)
-	cmd.Env = append(os.Environ(), "TSS2_LOG=all+none")
-	out, err := cmd.CombinedOutput()
+	out, err := e.Tool(t.Context(), name, args...)
 	if err != nil {
-		t.Fatalf("%s %q: %v: %s", name, args, err, out)
+		t.Fatal(err)
 	}
-	return string(out)
+	return out
 }
 
 // TestSwtpm holds the commands against an emulator and tools that nobody here wrote.
 func TestSwtpm(t *testing.T) {
-	e := swtpm(t)
+	e := emulated(t)
 	banks, err := GetCapabilityPCRs{}.Execute(e)
 	if err != nil {
 		t.Fatal(err)
@@ -107,7 +64,7 @@ func TestSwtpm(t *testing.T) {
 		if err != nil || hex.EncodeToString(got) != hex.EncodeToString(want) {
 			t.Errorf("%s: got %x, %v, want %x", d.Alg, got, err, want)
 		}
-		theirs := strings.ToLower(e.tool(t, "tpm2_pcrread", d.Alg.String()+":13"))
+		theirs := strings.ToLower(tool(t, e, "tpm2_pcrread", d.Alg.String()+":13"))
 		if !strings.Contains(theirs, "0x"+hex.EncodeToString(want)) {
 			t.Errorf("tpm2_pcrread says %s, want %x", theirs, want)
 		}
@@ -122,9 +79,9 @@ func TestSwtpm(t *testing.T) {
 }
 
 func TestSwtpmNV(t *testing.T) {
-	e := swtpm(t)
+	e := emulated(t)
 	const index = Handle(0x01800001)
-	e.tool(t, "tpm2_nvdefine", "-C", "o", "-a", "nt=counter|ownerwrite|ownerread|authread|no_da", "0x01800001")
+	tool(t, e, "tpm2_nvdefine", "-C", "o", "-a", "nt=counter|ownerwrite|ownerread|authread|no_da", "0x01800001")
 	p, err := NVReadPublic{index}.Execute(e)
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +93,7 @@ func TestSwtpmNV(t *testing.T) {
 	if _, err := read.Execute(e); !errors.Is(err, RCNVUninitialized) {
 		t.Errorf("before it was written: %v", err)
 	}
-	e.tool(t, "tpm2_nvincrement", "-C", "o", "0x01800001")
+	tool(t, e, "tpm2_nvincrement", "-C", "o", "0x01800001")
 	before, err := read.Execute(e)
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +108,7 @@ func TestSwtpmNV(t *testing.T) {
 	if p, err = (NVReadPublic{index}).Execute(e); err != nil || p.Attributes&NVWritten == 0 {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if theirs := e.tool(t, "tpm2_nvreadpublic", "0x01800001"); !strings.Contains(theirs, hex.EncodeToString(p.Name)) {
+	if theirs := tool(t, e, "tpm2_nvreadpublic", "0x01800001"); !strings.Contains(theirs, hex.EncodeToString(p.Name)) {
 		t.Errorf("tpm2_nvreadpublic says %s, we %x", theirs, p.Name)
 	}
 	if _, err := (NVRead{AuthHandle: index, NVIndex: index, Size: 8, Offset: 1}).Execute(e); !errors.Is(err, RCNVRange) {

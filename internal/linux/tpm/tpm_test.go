@@ -129,3 +129,111 @@ func TestOpen(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log/systemd/tpm2-measure.log")
+	content := func(want string, mode fs.FileMode) {
+		t.Helper()
+		b, err := os.ReadFile(path)
+		info, serr := os.Stat(path)
+		if err != nil || serr != nil || string(b) != want || info.Mode() != mode {
+			t.Errorf("the log has %q, %v and mode %v; want %q, %v", b, err, info.Mode(), want, mode)
+		}
+	}
+	open := func() *Log {
+		t.Helper()
+		l, err := OpenLog(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	const dirty = 0o600 | fs.ModeSticky
+	l := open()
+	content("", dirty)
+	if err := l.Append([]byte("one\n")); err != nil {
+		t.Error(err)
+	}
+	content("one\n", dirty)
+	if err := l.Commit(); err != nil {
+		t.Error(err)
+	}
+	content("one\n", 0o600)
+
+	l = open()
+	for _, s := range []string{"two\n", "three\n"} {
+		if err := l.Append([]byte(s)); err != nil {
+			t.Error(err)
+		}
+	}
+	content("one\ntwo\nthree\n", dirty)
+	if err := l.Undo(); err != nil {
+		t.Error(err)
+	}
+	content("one\n", 0o600)
+
+	if err := open().Append(make([]byte, maxRecord+1)); !errors.Is(err, os.ErrInvalid) {
+		t.Errorf("a record without bounds: %v", err)
+	}
+	content("one\n", 0o600)
+
+	l = open()
+	if err := l.Append([]byte("four\n")); err != nil {
+		t.Error(err)
+	}
+	l.Abandon()
+	content("one\nfour\n", dirty)
+	if _, err := OpenLog(path); !errors.Is(err, ErrIncomplete) {
+		t.Errorf("a log that somebody did not finish: %v", err)
+	}
+	content("one\nfour\n", dirty)
+}
+
+// TestLogIsLocked lets somebody else, as systemd would, wait for the log.
+func TestLogIsLocked(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	l, err := OpenLog(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := unix.Flock(int(other.Fd()), unix.LOCK_SH|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
+		t.Errorf("a reader gets the lock: %v", err)
+	}
+	if err := l.Commit(); err != nil {
+		t.Error(err)
+	}
+	if err := unix.Flock(int(other.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+func TestLogElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	link := filepath.Join(dir, "link")
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "file"), nil, 0o600), os.Symlink("file", link)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenLog(link); !errors.Is(err, unix.ELOOP) {
+		t.Errorf("through a link: %v", err)
+	}
+	pipe := filepath.Join(dir, "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := os.OpenFile(pipe, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := OpenLog(pipe); !errors.Is(err, os.ErrInvalid) {
+		t.Errorf("into a pipe: %v", err)
+	}
+	if _, err := OpenLog(filepath.Join(dir, "file", "log")); !errors.Is(err, unix.ENOTDIR) {
+		t.Errorf("below a file: %v", err)
+	}
+}

@@ -1,0 +1,133 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+// Package swtpm runs swtpm, an emulated TPM 2.0 (libtpms), for a virtual machine or for tools on this one.
+//
+// What the TPM keeps, its NV memory and its persistent keys, lies in a directory and outlives it; PCRs begin with zeros at every
+// start.
+package swtpm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+)
+
+// ErrTool says that swtpm is not installed.
+var ErrTool = errors.New("not installed")
+
+// startLimit is how long swtpm may take to open its socket.
+const startLimit = 30 * time.Second
+
+// maxResponse is the longest response of a TPM, in bytes (TPM_BUFSIZE of Linux).
+const maxResponse = 4096
+
+// TPM is a running emulator.
+type TPM struct {
+	// Socket is where it listens: for QEMU's control channel, or for commands.
+	Socket string
+
+	dir    string // holds the socket
+	cmd    *exec.Cmd
+	stderr bytes.Buffer
+	done   chan struct{}
+}
+
+// ForMachine starts a TPM whose state is in the directory state for a virtual machine, which powers it on.
+func ForMachine(ctx context.Context, state string) (*TPM, error) {
+	return start(ctx, state, func(socket string) []string { return []string{"--ctrl", "type=unixio,path=" + socket} })
+}
+
+// ForTools starts a TPM, powered on and started up, for tpm2-tools (TCTI "swtpm:path=" and Socket) and for Transmit.
+func ForTools(ctx context.Context, state string) (*TPM, error) {
+	return start(ctx, state, func(socket string) []string {
+		return []string{"--flags", "not-need-init,startup-clear", "--server", "type=unixio,path=" + socket, "--ctrl", "type=unixio,path=" + socket + ".ctrl"}
+	})
+}
+
+func start(ctx context.Context, state string, channel func(socket string) []string) (*TPM, error) {
+	path, err := exec.LookPath("swtpm")
+	if err != nil {
+		return nil, fmt.Errorf("cannot start a TPM: swtpm is %w: it is in the Debian package swtpm", ErrTool)
+	}
+	// The name of a socket has room for 107 bytes, so it does not lie beside the state.
+	dir, err := os.MkdirTemp("", "swtpm-")
+	if err != nil {
+		return nil, fmt.Errorf("cannot start a TPM: %w", err)
+	}
+	t := &TPM{Socket: filepath.Join(dir, "socket"), dir: dir, done: make(chan struct{})}
+	args := append([]string{"socket", "--tpm2", "--tpmstate", "dir=" + state}, channel(t.Socket)...)
+	t.cmd = exec.CommandContext(ctx, path, args...)
+	t.cmd.Stdout, t.cmd.Stderr = &t.stderr, &t.stderr
+	if err := t.cmd.Start(); err != nil {
+		os.RemoveAll(dir)
+		return nil, fmt.Errorf("cannot start a TPM: %w", err)
+	}
+	go func() {
+		t.cmd.Wait()
+		close(t.done)
+	}()
+	for deadline := time.Now().Add(startLimit); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		select {
+		case <-t.done:
+			err := fmt.Errorf("cannot start a TPM: swtpm ended at once: %s", bytes.TrimSpace(t.stderr.Bytes()))
+			t.Close()
+			return nil, err
+		default:
+		}
+		if _, err := os.Stat(t.Socket); err == nil {
+			return t, nil
+		}
+	}
+	t.Close()
+	return nil, fmt.Errorf("cannot start a TPM: swtpm has made no socket after %s", startLimit)
+}
+
+// Close ends the TPM, as a loss of power would, and waits until it is gone. Closing twice is harmless.
+func (t *TPM) Close() error {
+	t.cmd.Process.Kill() // fails only if it has ended
+	<-t.done
+	return os.RemoveAll(t.dir)
+}
+
+// Transmit sends a command to a TPM that was started for tools. It connects for each, because swtpm serves one client at a time and
+// tools want their turn.
+func (t *TPM) Transmit(command []byte) ([]byte, error) {
+	c, err := net.Dial("unix", t.Socket)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the TPM: %w", err)
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(startLimit)); err != nil {
+		return nil, fmt.Errorf("cannot use the TPM: %w", err)
+	}
+	if _, err := c.Write(command); err != nil {
+		return nil, fmt.Errorf("cannot use the TPM: %w", err)
+	}
+	buf := make([]byte, maxResponse)
+	n, err := c.Read(buf)
+	if err != nil {
+		return nil, fmt.Errorf("cannot use the TPM: %w", err)
+	}
+	return buf[:n], nil
+}
+
+// Tool runs one of tpm2-tools on a TPM that was started for tools, and returns what it writes.
+func (t *TPM) Tool(ctx context.Context, name string, args ...string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err != nil {
+		return "", fmt.Errorf("cannot run %s: %w: it is in the Debian package tpm2-tools", name, ErrTool)
+	}
+	cmd := exec.CommandContext(ctx, path, append([]string{"-T", "swtpm:path=" + t.Socket}, args...)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("cannot run %s %q: %w: %s", name, args, err, bytes.TrimSpace(out))
+	}
+	return string(out), nil
+}
