@@ -125,7 +125,7 @@ func runJoin(_ context.Context, env environment, flags *flag.FlagSet, args []str
 
 func runUKI(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
 	output := flags.String("output", "", "write the UKI to `FILE`")
-	stub := flags.String("stub", "", "systemd-stub: `FILE`")
+	stub := flags.String("stub", "", "systemd-stub, or its addon stub: `FILE`")
 	kernel := flags.String("kernel", "", "the kernel: `FILE`")
 	var initrds list
 	flags.Var(&initrds, "initramfs", "stage 1: `FILE`; can be given several times")
@@ -134,11 +134,19 @@ func runUKI(ctx context.Context, env environment, flags *flag.FlagSet, args []st
 	osRelease := flags.String("os-release", "", "os-release for the boot menu: `FILE`")
 	key := flags.String("key", "", "sign with the private key in `FILE` (PEM, RSA)")
 	cert := flags.String("cert", "", "the key's certificate (PEM)")
+	addon := flags.Bool("addon", false, "make an addon instead: --cmdline alone, for systemd-stub's addon stub")
 	asJSON := flags.Bool("json", false, "print JSON")
 	if _, err := parse(flags, args, 0); err != nil {
 		return err
 	}
-	if err := required(flags, "output", "stub", "kernel", "initramfs"); err != nil {
+	needed := []string{"output", "stub", "kernel", "initramfs"}
+	if *addon {
+		needed = []string{"output", "stub", "cmdline"}
+		if *kernel != "" || len(initrds) > 0 || *microcode != "" || *osRelease != "" {
+			return errors.New("cannot build an addon with anything but --stub and --cmdline in it")
+		}
+	}
+	if err := required(flags, needed...); err != nil {
 		return err
 	}
 	o := uki.Options{Cmdline: *cmdline}
@@ -164,7 +172,12 @@ func runUKI(ctx context.Context, env environment, flags *flag.FlagSet, args []st
 	if o.OSRelease == nil {
 		o.OSRelease = []byte("ID=initddi\nNAME=initddi\nPRETTY_NAME=\"initddi\"\n")
 	}
-	b, err := uki.Build(o)
+	var b []byte
+	if *addon {
+		b, err = uki.BuildAddon(o.Stub, o.Cmdline, "")
+	} else {
+		b, err = uki.Build(o)
+	}
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ const defaultClasses = "virtio,nvme,sata,usb,scsi,mmc"
 func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
 	output := flags.String("output", "", "write the archive to `FILE`")
 	template := flags.String("template", "templates/mkuimage.yaml", "the mkuimage template: `FILE`")
-	config := flags.String("config", "minimal", "the configuration in it: minimal or debug")
+	config := flags.String("config", "minimal", "the configuration in it: minimal, debug or locked")
 	dir := flags.String("dir", "", "a directory of the Go module that names the commands' versions (default: this one)")
 	base := flags.String("base", "", "take the commands from an uncompressed archive that u-root or mkuimage made: `FILE`")
 	goarch := flags.String("goarch", "", "build for another architecture, as Go calls it")

@@ -23,7 +23,8 @@ const (
 	// it can) needs it; Debian 12's stub says SectionAlignment 512 although its own sections are on pages.
 	pageSize = 4096
 
-	stubMagic = "#### LoaderInfo: systemd-stub "
+	stubMagic  = "#### LoaderInfo: systemd-stub "
+	addonMagic = "#### LoaderInfo: systemd-addon "
 )
 
 // Section is one additional section of an image.
@@ -54,7 +55,7 @@ type Options struct {
 //
 // Errors wrap [ErrNotPE], [ErrNotStub], [ErrHeaderRoom], [ErrDuplicateSection] or [ErrTooLarge].
 func Build(o Options) ([]byte, error) {
-	image, h, err := openStub(o.Stub)
+	image, h, err := openStub(o.Stub, stubMagic)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use stub: %w", err)
 	}
@@ -78,7 +79,7 @@ func Build(o Options) ([]byte, error) {
 
 // openStub checks a stub and returns a copy of it that ends with its last section, without the symbol table that Debian
 // 12's still carries: image files should have none, and signing tools warn about data behind the sections.
-func openStub(stub []byte) ([]byte, *peHeader, error) {
+func openStub(stub []byte, wanted string) ([]byte, *peHeader, error) {
 	h, err := parsePE(stub, int64(len(stub)))
 	if err != nil {
 		return nil, nil, err
@@ -89,8 +90,8 @@ func openStub(stub []byte) ([]byte, *peHeader, error) {
 		return nil, nil, fmt.Errorf("%w: PE subsystem %d, wanted %d (EFI application)", ErrNotStub, h.subsystem, subsystemEFIApplication)
 	case h.certSize != 0:
 		return nil, nil, fmt.Errorf("%w: it is signed; sign the finished image instead", ErrNotStub)
-	case magic == nil || !bytes.HasPrefix(stub[magic.rawOff:], []byte(stubMagic)):
-		return nil, nil, fmt.Errorf("%w: no section .sdmagic that says %q", ErrNotStub, strings.TrimSpace(stubMagic))
+	case magic == nil || !bytes.HasPrefix(stub[magic.rawOff:], []byte(wanted)):
+		return nil, nil, fmt.Errorf("%w: no section .sdmagic that says %q", ErrNotStub, strings.TrimSpace(wanted))
 	case !pow2(h.sectionAlign) || !pow2(h.fileAlign) || h.fileAlign > h.sectionAlign || h.sectionAlign > MaxImage>>8:
 		return nil, nil, fmt.Errorf("%w: SectionAlignment %#x, FileAlignment %#x", ErrNotStub, h.sectionAlign, h.fileAlign)
 	}
