@@ -45,11 +45,13 @@ func verbs() []verb {
 		{"keys", "DIR", "make development keys and certificates", runKeys},
 		{"ddi", "--output FILE TREE", "make an image out of a directory or a tar archive", runDDI},
 		{"join", "--signature FILE IMAGE", "put a signature that was made elsewhere into an image", runJoin},
+		{"sign", "--key FILE --cert FILE SETTINGS", "sign an initddi.conf for the boot partition", runSign},
 		{"initramfs", "--output FILE", "make stage 1 for a kernel", runInitramfs},
 		{"uki", "--output FILE", "join stub, kernel and stage 1, and sign them", runUKI},
 		{"disk", "--output FILE", "make a disk with an EFI system partition", runDisk},
 		{"boot", "DISK", "boot a disk in QEMU", runBoot},
 		{"inspect", "FILE", "say what is in an image, a UKI or a stage 1", runInspect},
+		{"bless", "", "tell stage 1 that the running image came up well", runBless},
 		{"size", "--cloud TREE", "say what stage 1 consists of, and hold it against its budgets", runSize},
 	}
 }

@@ -193,6 +193,40 @@ func TestPartitionsDisagree(t *testing.T) {
 	}
 }
 
+func TestReadSettings(t *testing.T) {
+	const conf = "/loader/ddi/initddi.conf"
+	build := func(files ...esp.File) *resolve.Settings {
+		image, table := build(t, esp.Options{ESPUUID: uuid1, ESPSize: 8 << 20, Files: files})
+		m := machinetest.New(t)
+		m.Disk("vda", image, 512, table)
+		machine := look(m)
+		parts, err := machine.Partitions()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return machine.ReadSettings(parts[0], conf)
+	}
+	if s := build(esp.File{Path: conf, Data: []byte("a=b")}); s.Err != nil || string(s.Text) != "a=b" || s.Signature != nil || s.Path != conf {
+		t.Errorf("unsigned: %+v", s)
+	}
+	if s := build(esp.File{Path: conf, Data: []byte("a=b")}, esp.File{Path: "/loader/ddi/INITDDI.CONF.P7S", Data: []byte("sig")}); s.Err != nil || string(s.Signature) != "sig" {
+		t.Errorf("signed: %+v", s)
+	}
+	// An empty signature is one, and a bad one.
+	if s := build(esp.File{Path: conf, Data: []byte("a=b")}, esp.File{Path: conf + ".p7s"}); s.Err != nil || s.Signature == nil {
+		t.Errorf("an empty signature: %+v", s)
+	}
+	if s := build(esp.File{Path: conf, Data: make([]byte, 1<<20)}); s.Err == nil || s.Text != nil {
+		t.Errorf("too large: %v", s.Err)
+	}
+	if s := build(esp.File{Path: conf, Data: []byte("a=b")}, esp.File{Path: conf + ".p7s", Data: make([]byte, 1<<20)}); s.Err == nil {
+		t.Error("too large a signature was taken for none")
+	}
+	if s := build(); !errors.Is(s.Err, fs.ErrNotExist) {
+		t.Errorf("no file: %v", s.Err)
+	}
+}
+
 func TestList(t *testing.T) {
 	file := func(path string) esp.File { return esp.File{Path: path, Data: []byte("x")} }
 	image, table := build(t, esp.Options{ESPUUID: uuid1, ESPSize: 8 << 20, Label: "BOOT", Files: []esp.File{

@@ -14,7 +14,9 @@ import (
 	"github.com/initddi/initddi/internal/extent"
 	"github.com/initddi/initddi/internal/fat"
 	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/resolve"
+	"github.com/initddi/initddi/internal/settings"
 	"github.com/initddi/initddi/internal/signature"
 )
 
@@ -24,7 +26,7 @@ const MaxSignature = 4 << 20
 // List reads the given directories of the partition's FAT file system, and the .v directories in them. A directory that
 // does not exist holds nothing. What goes wrong is in the listing.
 func (m *Machine) List(part resolve.Partition, dirs []string) *resolve.Listing {
-	l := &resolve.Listing{}
+	l := &resolve.Listing{Dirs: dirs}
 	dev, err := m.Dev.Open(part.Node)
 	if err != nil {
 		l.Err = fmt.Errorf("cannot open /dev/%s: %w", part.Node, err)
@@ -66,6 +68,32 @@ func listDir(vol *fat.FS, dir string, l *resolve.Listing, descend bool) error {
 		}
 	}
 	return nil
+}
+
+// maxSignature bounds the signature of a settings file; one with a certificate chain has a few KiB.
+const maxSignature = 64 << 10
+
+// ReadSettings reads a settings file and its signature, if it has one. What goes wrong is in the result.
+func (m *Machine) ReadSettings(part resolve.Partition, file string) *resolve.Settings {
+	s := &resolve.Settings{Path: file}
+	dev, err := m.Dev.Open(part.Node)
+	if err != nil {
+		s.Err = fmt.Errorf("cannot open /dev/%s: %w", part.Node, err)
+		return s
+	}
+	defer dev.Close()
+	vol, err := fat.Open(dev, part.Size)
+	if err == nil {
+		s.Text, err = vol.ReadFile(file, settings.MaxSize)
+	}
+	if err == nil {
+		s.Signature, err = vol.ReadFile(file+plan.SignatureSuffix, maxSignature)
+		if errors.Is(err, fs.ErrNotExist) {
+			s.Signature, err = nil, nil
+		}
+	}
+	s.Err = err
+	return s
 }
 
 // ReadImage reads an image file's place on the partition, its partition table and its signature partition: what is needed

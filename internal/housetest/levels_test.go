@@ -24,11 +24,13 @@ const (
 
 // levels is the map of the house. A package that is not in it fails [TestLevels]: decide where it belongs first.
 var levels = map[string]level{
+	"internal/attempt":   formats,
 	"internal/cmdline":   formats,
 	"internal/dmtable":   formats,
 	"internal/efivar":    formats,
 	"internal/extent":    formats,
 	"internal/fat":       formats,
+	"internal/floor":     formats,
 	"internal/fsprobe":   formats,
 	"internal/gpt":       formats,
 	"internal/guid":      formats,
@@ -48,16 +50,17 @@ var levels = map[string]level{
 	"internal/policy":  decisions,
 	"internal/resolve": decisions,
 
-	"internal/linux/dm":      kernel,
-	"internal/linux/inroot":  kernel,
-	"internal/linux/kmsg":    kernel,
-	"internal/linux/loop":    kernel,
-	"internal/linux/memfile": kernel,
-	"internal/linux/module":  kernel,
-	"internal/linux/mount":   kernel,
-	"internal/linux/netlink": kernel,
-	"internal/linux/process": kernel,
-	"internal/linux/tpm":     kernel,
+	"internal/linux/dm":       kernel,
+	"internal/linux/inroot":   kernel,
+	"internal/linux/kmsg":     kernel,
+	"internal/linux/loop":     kernel,
+	"internal/linux/memfile":  kernel,
+	"internal/linux/module":   kernel,
+	"internal/linux/mount":    kernel,
+	"internal/linux/netlink":  kernel,
+	"internal/linux/process":  kernel,
+	"internal/linux/tpm":      kernel,
+	"internal/linux/efivarfs": kernel,
 
 	"internal/apply":    world,
 	"internal/ddi":      world,
@@ -67,6 +70,7 @@ var levels = map[string]level{
 	"internal/report":   world,
 	"internal/stage1":   world,
 
+	"internal/bless":                host,
 	"internal/ddi/dditest":          host,
 	"internal/discover/machinetest": host,
 	"internal/linux/kerneltest":     host,
@@ -83,9 +87,10 @@ var levels = map[string]level{
 	"internal/uki":                  host,
 	"internal/vm":                   host,
 
-	"cmds/ddimount":    commands,
-	"cmds/initddi":     commands,
-	"cmds/storageinit": commands,
+	"cmds/ddimount":      commands,
+	"cmds/initddi":       commands,
+	"cmds/initddi-bless": commands,
+	"cmds/storageinit":   commands,
 
 	"internal/housetest": wholeBoots,
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/initddi/initddi/internal/guid"
+	"github.com/initddi/initddi/internal/tpm2"
 )
 
 // Values of the keys that take a word.
@@ -30,6 +31,8 @@ type (
 	Fail string
 	// Stage is a point at which ddi.break= stops.
 	Stage string
+	// Rollback is whether a floor in the TPM keeps old images from being entered.
+	Rollback string
 	// Kind is what a boot image is.
 	Kind string
 )
@@ -60,6 +63,10 @@ const (
 	StageMerge   Stage = "merge"
 	StageHandoff Stage = "handoff"
 
+	RollbackNo       Rollback = "no"
+	RollbackYes      Rollback = "yes"
+	RollbackRequired Rollback = "required"
+
 	KindOS     Kind = "os"
 	KindInitrd Kind = "initrd"
 )
@@ -78,7 +85,7 @@ func (c Corruption) DMOption() string {
 // isBakedOnly reports whether the key says what is acceptable, which the command line may not.
 func isBakedOnly(name string) bool {
 	switch name {
-	case "pin", "id", "image-id", "kind", "min-version", "deny-cert", "deny-roothash", "rollback", "allow-key":
+	case "pin", "id", "image-id", "kind", "min-version", "deny-cert", "deny-roothash", "rollback", "rollback-index", "allow-key":
 		return true
 	}
 	return false
@@ -102,6 +109,21 @@ func (p *Plan) setBaked(name, value string, in Input) (isList bool, err error) {
 			return true, bad("the SHA-256 of a certificate's DER form, 64 hexadecimal digits")
 		}
 		p.DenyCerts = append(p.DenyCerts, [32]byte(b))
+		return true, nil
+	case "rollback":
+		return false, word(&p.Rollback, value, RollbackNo, RollbackYes, RollbackRequired)
+	case "rollback-index":
+		n, err := strconv.ParseUint(strings.TrimPrefix(value, "0x"), 16, 32)
+		if err != nil || !strings.HasPrefix(value, "0x") || n>>24 != 1 {
+			return false, bad("the handle of an NV index, 0x01000000 to 0x01ffffff")
+		}
+		p.RollbackIndex = tpm2.Handle(n)
+		return false, nil
+	case "allow-key":
+		if value == "" || value[0] == '=' || strings.ContainsAny(value, " \"") {
+			return true, bad("a key of the kernel command line, or KEY=VALUE")
+		}
+		p.AllowKeys = append(p.AllowKeys, value)
 		return true, nil
 	case "id":
 		return false, nonEmpty(&p.Identity.ID, value)
@@ -134,6 +156,8 @@ func (p *Plan) set(name, value string, in Input) error {
 		p.UsrHash, err = rootHash(value)
 	case "image":
 		return p.setImage(value)
+	case "attempts":
+		p.Attempts, err = attempts(value)
 	case "source":
 		return words(&p.Sources, value, SourceESP)
 	case "device":
@@ -258,6 +282,18 @@ func rootHash(value string) ([]byte, error) {
 		return nil, bad("a whole root hash: 64, 96 or 128 hexadecimal digits")
 	}
 	return b, nil
+}
+
+// attempts reads how often an image may be entered without coming up well: 1 to 200, or no.
+func attempts(value string) (int, error) {
+	if value == "no" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(value, 10, 8)
+	if err != nil || n == 0 || n > 200 {
+		return 0, bad("a number from 1 to 200, or no")
+	}
+	return int(n), nil
 }
 
 // timeSpan reads seconds, or a number with one of systemd.time(7)'s units ms, s, min, or infinity.

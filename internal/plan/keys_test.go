@@ -20,30 +20,34 @@ const (
 
 // show returns the one field of a plan that a key sets.
 var show = map[string]func(*Plan) any{
-	"roothash":      func(p *Plan) any { return fmt.Sprintf("%x", p.RootHash) },
-	"usrhash":       func(p *Plan) any { return fmt.Sprintf("%x", p.UsrHash) },
-	"image":         func(p *Plan) any { return p.Image },
-	"source":        func(p *Plan) any { return joinText(p.Sources) },
-	"device":        func(p *Plan) any { return p.Device },
-	"attach":        func(p *Plan) any { return p.Attach },
-	"corruption":    func(p *Plan) any { return p.Corruption },
-	"init":          func(p *Plan) any { return p.Init },
-	"timeout":       func(p *Plan) any { return p.Timeout },
-	"log":           func(p *Plan) any { return p.Log },
-	"fail":          func(p *Plan) any { return p.Fail },
-	"break":         func(p *Plan) any { return joinText(p.Break) },
-	"overlay":       func(*Plan) any { return "no" },
-	"merge":         func(*Plan) any { return "no" },
-	"measure":       func(p *Plan) any { return p.Measure },
-	"pin":           func(p *Plan) any { return fmt.Sprintf("%x", p.Pins) },
-	"deny-roothash": func(p *Plan) any { return fmt.Sprintf("%x", p.DenyRootHash) },
-	"deny-cert":     func(p *Plan) any { return fmt.Sprintf("%x", p.DenyCerts) },
-	"id":            func(p *Plan) any { return p.Identity.ID },
-	"image-id":      func(p *Plan) any { return p.Identity.ImageID },
-	"min-version":   func(p *Plan) any { return p.Identity.MinVersion },
-	"kind":          func(p *Plan) any { return p.Identity.Kind },
-	"policy":        func(p *Plan) any { return p.Policy },
-	"sysext-policy": func(p *Plan) any { return p.SysextPolicy },
+	"roothash":       func(p *Plan) any { return fmt.Sprintf("%x", p.RootHash) },
+	"usrhash":        func(p *Plan) any { return fmt.Sprintf("%x", p.UsrHash) },
+	"image":          func(p *Plan) any { return p.Image },
+	"source":         func(p *Plan) any { return joinText(p.Sources) },
+	"device":         func(p *Plan) any { return p.Device },
+	"attach":         func(p *Plan) any { return p.Attach },
+	"corruption":     func(p *Plan) any { return p.Corruption },
+	"init":           func(p *Plan) any { return p.Init },
+	"timeout":        func(p *Plan) any { return p.Timeout },
+	"log":            func(p *Plan) any { return p.Log },
+	"fail":           func(p *Plan) any { return p.Fail },
+	"break":          func(p *Plan) any { return joinText(p.Break) },
+	"attempts":       func(p *Plan) any { return p.Attempts },
+	"rollback":       func(p *Plan) any { return p.Rollback },
+	"rollback-index": func(p *Plan) any { return fmt.Sprintf("%#x", uint32(p.RollbackIndex)) },
+	"allow-key":      func(p *Plan) any { return strings.Join(p.AllowKeys, "|") },
+	"overlay":        func(*Plan) any { return "no" },
+	"merge":          func(*Plan) any { return "no" },
+	"measure":        func(p *Plan) any { return p.Measure },
+	"pin":            func(p *Plan) any { return fmt.Sprintf("%x", p.Pins) },
+	"deny-roothash":  func(p *Plan) any { return fmt.Sprintf("%x", p.DenyRootHash) },
+	"deny-cert":      func(p *Plan) any { return fmt.Sprintf("%x", p.DenyCerts) },
+	"id":             func(p *Plan) any { return p.Identity.ID },
+	"image-id":       func(p *Plan) any { return p.Identity.ImageID },
+	"min-version":    func(p *Plan) any { return p.Identity.MinVersion },
+	"kind":           func(p *Plan) any { return p.Identity.Kind },
+	"policy":         func(p *Plan) any { return p.Policy },
+	"sysext-policy":  func(p *Plan) any { return p.SysextPolicy },
 }
 
 // keyTests has every key: values it takes, with what they mean, and values it does not.
@@ -74,6 +78,8 @@ var keyTests = []struct {
 	{"fail", false, map[string]string{"reboot": "reboot", "poweroff": "poweroff", "halt": "halt", "shell": "shell"}, []string{"", "panic"}},
 	{"break", false, map[string]string{"storage": "storage", "storage,verify,mount,merge,handoff": "storage,verify,mount,merge,handoff", "mount,storage": "mount,storage"},
 		[]string{"", "storage,storage", "storage,", "pre-mount"}},
+	{"attempts", false, map[string]string{"1": "1", "200": "200", "no": "0", "03": "3"}, []string{"", "0", "201", "-1", "yes", "1.5", "NO"}},
+	{"allow-key", true, map[string]string{"console": "console", "ddi.fail=reboot": "ddi.fail=reboot", "a=": "a="}, []string{"", "=x", "a b", "\"a\"", "a= b"}},
 	{"overlay", false, map[string]string{"no": "no"}, []string{"", "tmpfs"}},
 	{"merge", false, map[string]string{"no": "no"}, []string{"", "yes"}},
 	{"measure", false, map[string]string{"no": "no", "yes": "yes", "require": "require"}, []string{"", "Yes", "yes,no"}},
@@ -89,8 +95,9 @@ var keyTests = []struct {
 	{"image-id", true, map[string]string{"kiosk": "kiosk"}, []string{""}},
 	{"min-version", true, map[string]string{"1.2": "1.2"}, []string{""}},
 	{"kind", true, map[string]string{"os": "os", "initrd": "initrd"}, []string{"", "sysext"}},
-	{"rollback", true, nil, []string{"", "1"}},
-	{"allow-key", true, nil, []string{"", "x"}},
+	{"rollback", true, map[string]string{"no": "no", "yes": "yes", "required": "required"}, []string{"", "1", "YES", "yes,required"}},
+	{"rollback-index", true, map[string]string{"0x01800000": "0x1800000", "0x018dd100": "0x18dd100", "0x1FFFFFF": "0x1ffffff"},
+		[]string{"", "0x", "25000000", "0x00ffffff", "0x02000000", "0x0x01800000", "-0x01800000", "0x101800000"}},
 }
 
 // wantKeyError checks that err is one KeyError with that key and place, wrapping want.
@@ -169,7 +176,7 @@ func TestRepeatedKeys(t *testing.T) {
 	wantKeyError(t, err, "ddi.roothash", "kernel command line", ErrRepeated)
 	_, err = New(Input{Config: []byte("id=a\nid=a\n")})
 	wantKeyError(t, err, "id", "/etc/initddi/stage1.conf line 2", ErrRepeated)
-	lists := []string{"pin", "deny-cert", "deny-roothash"}
+	lists := []string{"pin", "deny-cert", "deny-roothash", "allow-key"}
 	for _, k := range keyTests {
 		for value := range k.good {
 			_, err := New(Input{Config: []byte(k.key + "=" + value + "\n" + k.key + "=" + value), HasShell: true})

@@ -17,10 +17,12 @@ import (
 	"time"
 
 	"github.com/initddi/initddi/internal/cmdline"
+	"github.com/initddi/initddi/internal/floor"
 	"github.com/initddi/initddi/internal/guid"
 	"github.com/initddi/initddi/internal/policy"
 	"github.com/initddi/initddi/internal/settings"
 	"github.com/initddi/initddi/internal/signature"
+	"github.com/initddi/initddi/internal/tpm2"
 )
 
 // Errors that New returns, always inside a [KeyError].
@@ -30,6 +32,7 @@ var (
 	ErrRepeated   = errors.New("given more than once")
 	ErrNotHere    = errors.New("not something this stage 1 can do")
 	ErrBakedOnly  = errors.New("can only be built into stage 1")
+	ErrNotAllowed = errors.New("not among the keys that this stage 1 was built to allow")
 )
 
 // KeyError says which key is wrong, and where it stands.
@@ -41,7 +44,11 @@ type KeyError struct {
 }
 
 func (e *KeyError) Error() string {
-	s := fmt.Sprintf("cannot use %s=%s from the %s: %v", e.Key, e.Value, e.Where, e.Err)
+	word := e.Key + "=" + e.Value
+	if e.Value == "" && errors.Is(e.Err, ErrNotAllowed) {
+		word = e.Key // as it stands there, mostly
+	}
+	s := fmt.Sprintf("cannot use %s from the %s: %v", word, e.Where, e.Err)
 	if e.Allowed != "" {
 		s += ": it takes " + e.Allowed
 	}
@@ -94,6 +101,11 @@ type Plan struct {
 	Identity     Identity
 	// Policy and SysextPolicy are what was baked in, narrowed by the command line.
 	Policy, SysextPolicy policy.Policy
+	// Rollback says whether an image must have the security level that the TPM's counter at RollbackIndex has.
+	Rollback      Rollback
+	RollbackIndex tpm2.Handle
+	// AllowKeys are all the words that the command line may have, if there are any: keys, or "key=value" with one value.
+	AllowKeys []string
 
 	// What is wanted: defaults, stage1.conf, command line.
 	RootHash   []byte // only an image with this root hash
@@ -108,6 +120,7 @@ type Plan struct {
 	Timeout    time.Duration
 	Log        Level
 	Fail       Fail
+	Attempts   int // how often an image may be entered without coming up well before others are tried first; 0 is no limit
 	Break      []Stage
 	Measure    Measure
 
@@ -118,6 +131,10 @@ type Plan struct {
 	InitArgs []string
 	// Warnings are sentences for the log about things that will surprise somebody later.
 	Warnings []string
+
+	hasShell bool
+	// given are the keys, without "ddi.", that stood on the command line.
+	given map[string]bool
 }
 
 // Input is what New works from.
@@ -144,11 +161,13 @@ const whereCommandLine = "kernel command line"
 // file cannot be read. With an error the returned plan is still usable for how to fail and how to log, never for booting.
 func New(in Input) (*Plan, error) {
 	p := &Plan{
-		Sources: []Source{SourceESP},
-		Timeout: 60 * time.Second,
-		Attach:  AttachDirect,
-		Log:     LevelInfo,
-		Fail:    FailReboot,
+		Sources:  []Source{SourceESP},
+		Timeout:  60 * time.Second,
+		Attach:   AttachDirect,
+		Log:      LevelInfo,
+		Fail:     FailReboot,
+		Attempts: 1,
+		Rollback: RollbackNo, RollbackIndex: floor.DefaultIndex,
 		Measure: MeasureYes,
 	}
 	var errs []error
@@ -203,8 +222,18 @@ func (p *Plan) addCommandLine(in Input) []error {
 	p.InitArgs = initArgs
 	var errs []error
 	seen := map[string]bool{}
+	p.hasShell, p.given = in.HasShell, map[string]bool{}
 	quiet := false
+	for _, arg := range initArgs {
+		if len(p.AllowKeys) > 0 {
+			errs = append(errs, &KeyError{Key: "-- " + arg, Where: whereCommandLine, Err: ErrNotAllowed})
+		}
+	}
 	for _, param := range params {
+		if !p.allows(param.Key, param.Value) {
+			errs = append(errs, &KeyError{Key: param.Key, Value: param.Value, Where: whereCommandLine, Err: ErrNotAllowed})
+			continue
+		}
 		key := strings.ReplaceAll(param.Key, "_", "-")
 		if !strings.HasPrefix(key, "ddi.") {
 			switch key {
@@ -223,6 +252,7 @@ func (p *Plan) addCommandLine(in Input) []error {
 		}
 		seen[key] = true
 		name := strings.TrimPrefix(key, "ddi.")
+		p.given[name] = true
 		if isBakedOnly(name) {
 			errs = append(errs, &KeyError{Key: key, Value: param.Value, Where: whereCommandLine, Err: ErrBakedOnly})
 			continue
@@ -235,6 +265,18 @@ func (p *Plan) addCommandLine(in Input) []error {
 		p.Log = LevelErr
 	}
 	return errs
+}
+
+// allows reports whether the command line may have a key with that value. Without a list it may have all; the list is of everybody's
+// keys, the kernel's and the next init's too.
+func (p *Plan) allows(key, value string) bool {
+	if len(p.AllowKeys) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(p.AllowKeys, func(entry string) bool {
+		k, v, one := strings.Cut(entry, "=")
+		return cmdline.KeyEqual(k, key) && (!one || v == value)
+	})
 }
 
 // warnForeign says so where a key of the next init's is known to do harm to it: measured, an OS image that is booted with the

@@ -26,6 +26,9 @@ func dump(p *Plan, err error) string {
 	v := reflect.ValueOf(*p)
 	for i := range v.NumField() {
 		name := v.Type().Field(i).Name
+		if !v.Type().Field(i).IsExported() {
+			continue
+		}
 		switch f := v.Field(i).Interface().(type) {
 		case []byte:
 			fmt.Fprintf(&b, "%s: %x\n", name, f)

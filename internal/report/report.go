@@ -28,6 +28,13 @@ type Boot struct {
 	UKI           string `json:"uki,omitempty"`
 	SecureBoot    *bool  `json:"secure_boot,omitempty"`
 
+	// LastFailure is what went wrong with the boot before this one, empty if nothing did.
+	LastFailure string `json:"last_failure,omitempty"`
+
+	Settings *Settings `json:"settings,omitempty"`
+
+	Rollback *Rollback `json:"rollback,omitempty"`
+
 	Chosen  *Chosen `json:"chosen,omitempty"`
 	Refused []Entry `json:"refused,omitempty"`
 	Stages  []Stage `json:"stages"`
@@ -58,6 +65,23 @@ type Chosen struct {
 	Corruption string     `json:"corruption"`
 	Copied     bool       `json:"copied"`
 	Init       string     `json:"init"`
+}
+
+// Settings is the settings file of the boot partition.
+type Settings struct {
+	Path     string `json:"path"`
+	Accepted bool   `json:"accepted"`
+	Signer   string `json:"signer,omitempty"` // empty if nobody signed it
+	Refusal  string `json:"refusal,omitempty"`
+}
+
+// Rollback is the floor below which no image is entered; absent where none was built in.
+type Rollback struct {
+	Mode  string `json:"mode"`  // "yes", "required"
+	Index int64  `json:"index"` // NV index of the TPM
+	State string `json:"state"` // "ready", "missing", "foreign", "unreachable"
+	Floor int64  `json:"floor"` // what the counter says, 0 if it is not ready
+	Level int64  `json:"level"` // INITDDI_SECURITY_LEVEL of the image that is entered
 }
 
 // Entry is a candidate that was refused.

@@ -4,7 +4,9 @@
 package resolve
 
 import (
+	"github.com/initddi/initddi/internal/attempt"
 	"github.com/initddi/initddi/internal/extent"
+	"github.com/initddi/initddi/internal/floor"
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/guid"
 	"github.com/initddi/initddi/internal/osrelease"
@@ -17,11 +19,17 @@ import (
 type Facts struct {
 	Firmware   Firmware    `json:"firmware"`
 	Partitions []Partition `json:"partitions"`
+	// Settings is what is known of initddi.conf on the boot partition, nil as long as nobody has read it.
+	Settings *Settings `json:"-"`
+	// Floor is the rollback floor of this machine, nil as long as nobody has read it.
+	Floor *floor.Floor `json:"-"`
 	// Images holds what is known of each candidate, by the path of its file on the boot partition.
 	Images map[string]*Image `json:"images,omitempty"`
 	// Settled says that every driver that was wanted has been loaded and that no device has appeared for a while. Only
 	// then does "the only one" mean anything.
 	Settled bool `json:"settled"`
+	// Record is what became of earlier boots; it orders what is acceptable and has no say in what is.
+	Record attempt.Record `json:"record"`
 }
 
 // Firmware is what the boot loader left in EFI variables (Boot Loader Interface).
@@ -60,6 +68,8 @@ type Listing struct {
 	FileSystem string `json:"file_system"` // "FAT12", "FAT16", "FAT32"
 	Label      string `json:"label,omitempty"`
 	Files      []File `json:"files,omitempty"`
+	// Dirs are the directories that were read.
+	Dirs []string `json:"-"`
 	// Err says why the file system cannot be read.
 	Err error `json:"-"`
 }

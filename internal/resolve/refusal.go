@@ -24,6 +24,8 @@ const (
 	RuleDenied       Rule = "denied"        // deny-cert, deny-roothash
 	RuleIdentity     Rule = "identity"      // kind, ID, IMAGE_ID, version
 	RuleInit         Rule = "init"          // the next init must exist and be executable
+	RuleRollback     Rule = "rollback"      // the security level must not be below the floor in the TPM
+	RuleSettings     Rule = "settings"      // initddi.conf on the boot partition must be sound, and signed for what it says
 	RuleVerity       Rule = "verity"        // blocks must be what was signed
 )
 

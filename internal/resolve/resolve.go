@@ -11,6 +11,7 @@ package resolve
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/initddi/initddi/internal/gpt"
@@ -23,6 +24,8 @@ type Verb string
 // The actions, in the order in which a boot carries them out.
 const (
 	ListPartition Verb = "list-partition" // read the FAT directories that may hold images
+	ReadSettings  Verb = "read-settings"  // read initddi.conf and its signature, and decide about them: AcceptSettings
+	ReadFloor     Verb = "read-floor"     // read the rollback floor out of the TPM
 	ReadImage     Verb = "read-image"     // read a candidate's partition table and signature
 	Verify        Verb = "verify"         // check signature, pins and lists: Authenticate, no I/O
 	Attach        Verb = "attach"         // loop, dm-linear, dm-verity
@@ -91,9 +94,19 @@ func Next(p *plan.Plan, f *Facts) Step {
 	if err := part.Listing.Err; err != nil {
 		return Step{Refused: []Refusal{{Candidate: "/dev/" + part.Node, Rule: RuleFileSystem, Err: err}}}
 	}
+	if file := settingsFile(f, part.Listing.Files); file != "" && f.Settings == nil {
+		return do(ReadSettings, part.Node, file, "it may choose among what is acceptable")
+	}
+	if dir := imageDir(p.Image); dir != "" && !slices.Contains(part.Listing.Dirs, dir) {
+		return list(p, f, part) // the settings named it
+	}
+	if hasFloor(p) && f.Floor == nil {
+		return do(ReadFloor, part.Node, "", "rollback=%s", p.Rollback)
+	}
 	candidates := Candidates(p, f.Firmware.UKI, part.Listing.Files)
 	var refused []Refusal
-	for _, c := range candidates {
+	first, last := byRecord(p, f, candidates)
+	for _, c := range slices.Concat(first, last) {
 		step, r := nextFor(p, f, part, c)
 		if r == nil {
 			return step
@@ -118,7 +131,9 @@ func nextFor(p *plan.Plan, f *Facts, part *Partition, c File) (Step, *Refusal) {
 		refusal = &Refusal{Candidate: name, Rule: RuleReadable, Err: img.Err}
 	}
 	if refusal == nil && img.Tree != nil {
-		refusal = CheckIdentity(p, name, img.Tree)
+		if refusal = CheckIdentity(p, name, img.Tree); refusal == nil {
+			refusal = CheckRollback(p, name, img.Tree, f.Floor)
+		}
 	}
 	switch {
 	case refusal != nil && img.Device != "":

@@ -72,7 +72,8 @@ func Run(ctx context.Context, world *World, log *report.Log, args, env []string)
 	if err := b.begin(ctx); err != nil {
 		return b.plan, err
 	}
-	return b.plan, b.loop()
+	err := b.loop() // which may change the plan
+	return b.plan, err
 }
 
 func (b *boot) makePlan() error {
@@ -142,6 +143,7 @@ func (b *boot) begin(ctx context.Context) error {
 	if b.facts.Firmware, err = b.machine.Firmware(); err != nil {
 		b.log.Warn("%v", err)
 	}
+	b.readRecord()
 	fw := b.facts.Firmware
 	b.report.UKI, b.report.SecureBoot = fw.UKI, fw.SecureBoot
 	text = "no EFI variable names the boot partition"
@@ -220,6 +222,10 @@ func (b *boot) carryOut(a *resolve.Action) error {
 		if part.Listing.Err != nil {
 			text = part.Listing.Err.Error()
 		}
+	case resolve.ReadSettings:
+		return b.readSettings(part, a.Image, end)
+	case resolve.ReadFloor:
+		text = b.readFloor()
 	case resolve.ReadImage:
 		img = b.machine.ReadImage(*part, b.arch, a.Image)
 		b.facts.Images[a.Image] = img
@@ -233,6 +239,9 @@ func (b *boot) carryOut(a *resolve.Action) error {
 			text = img.Authentic.String()
 			if img.Authentic.Use == policy.Unprotected {
 				b.log.Warn("%s: whoever can write to the disk decides what runs here", text)
+			}
+			if n := resolve.FailedAttempts(b.plan, &b.facts, img.Authentic); n > 0 {
+				text += fmt.Sprintf(", but entered %d times without coming up well: the others are tried first", n)
 			}
 		}
 	case resolve.Attach:
@@ -375,6 +384,8 @@ func (b *boot) enter(part *resolve.Partition, file string, img *resolve.Image) e
 	text := fmt.Sprintf("%s as %s", tree.Init, name)
 	b.done("handoff", end(text), "%s", text)
 	b.log.Info("entering %s:%s after %d ms in stage 1", part.Node, file, (process.Uptime() - time.Duration(b.report.Stages[0].Start)*time.Microsecond).Milliseconds())
+	b.noteLevel(tree)
+	b.noteEntry(img.Authentic)
 	if err := b.report.Write(ReportPath); err != nil {
 		b.log.Warn("%v", err)
 	}

@@ -34,6 +34,7 @@ type devices struct {
 	socket  *netlink.Socket
 	events  chan []byte
 	modules *os.Root
+	cpu     string // the processor's modalias
 	seen    int
 	started int
 
@@ -41,9 +42,22 @@ type devices struct {
 	order []string // modules in the order in which they were loaded
 }
 
+// newDevices makes what loads modules; it follows no events yet.
+func newDevices(w *World, table *modtable.Table, log *report.Log) *devices {
+	d := &devices{table: table, world: w, log: log, events: make(chan []byte, 64)}
+	if dir, err := os.OpenRoot("/lib/modules/" + table.Release); err == nil {
+		d.modules = dir
+	}
+	if b, err := w.Sys.ReadFile("devices/system/cpu/modalias"); err == nil {
+		d.cpu = strings.TrimSpace(string(b))
+	}
+	d.loader = drivers.New(table, d.cpu, d.load, d.loadedOne)
+	return d
+}
+
 // startDevices subscribes to uevents, then loads what every boot needs and what the devices that are there already want.
 func startDevices(ctx context.Context, w *World, table *modtable.Table, log *report.Log) (*devices, error) {
-	d := &devices{table: table, world: w, log: log, events: make(chan []byte, 64)}
+	d := newDevices(w, table, log)
 	var err error
 	if d.socket, err = netlink.Open(); err != nil {
 		return nil, err
@@ -53,14 +67,6 @@ func startDevices(ctx context.Context, w *World, table *modtable.Table, log *rep
 			log.Err("%v: devices that appear from now on are not seen", err)
 		}
 	}()
-	if dir, err := os.OpenRoot("/lib/modules/" + table.Release); err == nil {
-		d.modules = dir
-	}
-	cpu := ""
-	if b, err := w.Sys.ReadFile("devices/system/cpu/modalias"); err == nil {
-		cpu = strings.TrimSpace(string(b))
-	}
-	d.loader = drivers.New(table, cpu, d.load, d.loadedOne)
 	// The processor's own SHA-256 before everything else: with it the kernel hashes every other module for its signature, and
 	// dm-verity keeps the one that it finds. Devices are looked for meanwhile.
 	hashing := d.loader.StartAlgorithm("sha256")
@@ -73,7 +79,7 @@ func startDevices(ctx context.Context, w *World, table *modtable.Table, log *rep
 	// Disks take longest to appear, so their drivers go first.
 	for _, alias := range aliases {
 		d.seen++
-		if alias != cpu {
+		if alias != d.cpu {
 			d.offer(alias)
 		}
 	}
@@ -187,7 +193,9 @@ func (d *devices) event(msg []byte) (block bool, changed string) {
 }
 
 func (d *devices) close() {
-	d.socket.Close()
+	if d.socket != nil {
+		d.socket.Close()
+	}
 	if d.modules != nil {
 		d.modules.Close()
 	}

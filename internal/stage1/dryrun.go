@@ -11,6 +11,7 @@ import (
 	"io"
 
 	"github.com/initddi/initddi/internal/discover"
+	"github.com/initddi/initddi/internal/floor"
 	"github.com/initddi/initddi/internal/jsontext"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/resolve"
@@ -115,6 +116,17 @@ func DryRun(w *World, in plan.Input) (*Trace, error) {
 		switch a.Verb {
 		case resolve.ListPartition:
 			part.Listing = m.List(*part, a.Dirs)
+		case resolve.ReadSettings:
+			f.Settings = m.ReadSettings(*part, a.Image)
+			next, refusal := resolve.AcceptSettings(p, part.Node, f.Settings)
+			if refusal != nil {
+				t.Refused = append(t.Refused, refusal.Error())
+			} else {
+				p = next
+			}
+		case resolve.ReadFloor:
+			// A captured machine has no TPM, and this one's is not asked: it may take more than reading rights.
+			f.Floor = &floor.Floor{Index: p.RollbackIndex, State: floor.Unreachable, Err: ErrNoTPM}
 		case resolve.ReadImage:
 			f.Images[a.Image] = m.ReadImage(*part, arch, a.Image)
 		case resolve.Verify:

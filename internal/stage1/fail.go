@@ -8,19 +8,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/initddi/initddi/internal/attempt"
 	"github.com/initddi/initddi/internal/handoff"
 	"github.com/initddi/initddi/internal/linux/kmsg"
 	"github.com/initddi/initddi/internal/linux/process"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/report"
 )
-
-// rebootDelay keeps a machine that cannot boot from rebooting in a fast loop, and gives a person time to read.
-const rebootDelay = 30 * time.Second
 
 // Main is PID 1. It does not return: in the end the machine runs the next init, or does what ddi.fail= says.
 func Main(args, env []string) {
@@ -40,7 +37,7 @@ func Main(args, env []string) {
 		fail := plan.FailReboot
 		if err == nil {
 			var p *plan.Plan
-			p, err = attempt(world, log, args, env)
+			p, err = guarded(world, log, args, env)
 			if p != nil {
 				fail = p.Fail
 			}
@@ -51,18 +48,18 @@ func Main(args, env []string) {
 			fail = plan.FailReboot
 		}
 		if fail != plan.FailShell {
-			end(log, fail)
+			endAfter(world, log, fail, err)
 		}
 		log.Warn("a shell: leave it (exit) to try again, or power off with 'shutdown halt'")
 		if err = shell(newMeasurer(world), log); err != nil {
 			screen(log, err)
-			end(log, plan.FailReboot)
+			endAfter(world, log, plan.FailReboot, err)
 		}
 	}
 }
 
-// attempt is [Run], with a panic made into an error: PID 1 must not end, or the kernel panics and hides what happened.
-func attempt(world *World, log *report.Log, args, env []string) (p *plan.Plan, err error) {
+// guarded is [Run], with a panic made into an error: PID 1 must not end, or the kernel panics and hides what happened.
+func guarded(world *World, log *report.Log, args, env []string) (p *plan.Plan, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("internal error: %v", r)
@@ -80,8 +77,8 @@ func prepareKernelLog(w *World, log *report.Log) {
 		f.Close()
 	}
 	if b, err := w.Proc.ReadFile("sys/kernel/printk"); err == nil {
-		first, _, _ := strings.Cut(string(b), "\t")
-		if level, err := strconv.Atoi(first); err == nil {
+		var level int
+		if _, err := fmt.Sscan(string(b), &level); err == nil {
 			log.KernelLevel = kmsg.Priority(level)
 		}
 	}
@@ -116,8 +113,14 @@ func screen(log *report.Log, err error) {
 	}
 }
 
-// end does what ddi.fail= says, and never returns.
-func end(log *report.Log, f plan.Fail) {
+// endAfter records the failure, does what ddi.fail= says, and never returns. The more boots have failed in a row, the longer a reboot
+// waits: a machine that cannot boot must not do so in a fast loop, and a person needs time to read.
+func endAfter(w *World, log *report.Log, f plan.Fail, cause error) {
+	failures := uint16(0)
+	if w != nil {
+		failures = noteFailure(w, log, cause)
+	}
+	wait := attempt.Delay(failures)
 	action := process.Restart
 	switch f {
 	case plan.FailPowerOff:
@@ -127,13 +130,17 @@ func end(log *report.Log, f plan.Fail) {
 		action = process.Halt
 		log.Err("halting (ddi.fail=halt)")
 	default:
-		log.Err("rebooting in %s (ddi.fail=reboot)", rebootDelay)
-		time.Sleep(rebootDelay)
+		why := "ddi.fail=reboot"
+		if failures > 1 {
+			why += fmt.Sprintf(", failure %d in a row", failures)
+		}
+		log.Err("rebooting in %s (%s)", wait, why)
+		time.Sleep(wait)
 	}
 	err := process.Reboot(action)
 	for {
 		log.Err("%v: nothing more can be done", err)
-		time.Sleep(rebootDelay)
+		time.Sleep(wait)
 	}
 }
 

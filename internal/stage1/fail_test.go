@@ -21,7 +21,7 @@ import (
 // rules are all there are; a new one must be given a hint.
 var rules = []resolve.Rule{
 	resolve.RuleOnePartition, resolve.RuleFileSystem, resolve.RuleFound, resolve.RuleReadable, resolve.RulePartitions, resolve.RuleSigned,
-	resolve.RuleRootHash, resolve.RulePin, resolve.RuleDenied, resolve.RuleIdentity, resolve.RuleInit, resolve.RuleVerity,
+	resolve.RuleRootHash, resolve.RulePin, resolve.RuleDenied, resolve.RuleIdentity, resolve.RuleInit, resolve.RuleVerity, resolve.RuleSettings, resolve.RuleRollback,
 }
 
 func TestHints(t *testing.T) {
@@ -200,7 +200,7 @@ func TestConsoleLevel(t *testing.T) {
 
 // TestPanicIsAnError: process 1 must not end.
 func TestPanicIsAnError(t *testing.T) {
-	p, err := attempt(nil, nil, nil, nil)
+	p, err := guarded(nil, nil, nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "internal error") || p != nil {
 		t.Errorf("%v, %v", p, err)
 	}

@@ -80,6 +80,10 @@ func refusedHint(r resolve.Rule) string {
 		return "what to do: the image is damaged, copy it again; or this stage 1 lacks its file system, build one that carries it (initddi initramfs --fs)"
 	case resolve.RuleVerity, resolve.RuleRootHash, resolve.RulePartitions, resolve.RuleFileSystem:
 		return "what to do: the image is damaged or incomplete; copy it again"
+	case resolve.RuleRollback:
+		return "what to do: install an image with a higher security level; if the floor in the TPM is gone, docs/SECURITY.md says how it is set anew"
+	case resolve.RuleSettings:
+		return "what to do: correct initddi.conf on the boot partition and sign it anew, or remove it"
 	case resolve.RuleInit:
 		return "what to do: the image lacks an init or a mount point; build it again, or name the init with ddi.init="
 	}

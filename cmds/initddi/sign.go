@@ -1,0 +1,49 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+
+	"github.com/initddi/initddi/internal/keys"
+	"github.com/initddi/initddi/internal/plan"
+)
+
+// runSign signs a settings file. It is checked first, as stage 1 will: a mistake is found here, not at the console.
+func runSign(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
+	var pair keys.Pair
+	flags.StringVar(&pair.Key, "key", "", "sign with the private key in `FILE` (PEM)")
+	flags.StringVar(&pair.Cert, "cert", "", "the key's certificate (PEM)")
+	rest, err := parse(flags, args, 1)
+	if err != nil {
+		return err
+	}
+	if err := required(flags, "key", "cert"); err != nil {
+		return err
+	}
+	text, err := os.ReadFile(rest[0])
+	if err != nil {
+		return fmt.Errorf("cannot sign: %w", err)
+	}
+	p, err := plan.New(plan.Input{HasShell: true})
+	if err != nil {
+		return err
+	}
+	if _, err := p.WithSettings(rest[0], text, true); err != nil {
+		return err
+	}
+	der, err := pair.Sign(ctx, text)
+	if err != nil {
+		return err
+	}
+	name := rest[0] + plan.SignatureSuffix
+	if err := os.WriteFile(name, der, 0o644); err != nil {
+		return fmt.Errorf("cannot write the signature: %w", err)
+	}
+	fmt.Fprintf(env.Stdout, "%s: %d bytes\n", name, len(der))
+	return nil
+}
