@@ -23,8 +23,11 @@ boot config="debug": _boot-packages (demo config)
 # Build what ./just boot boots, below build/
 demo config="debug": _tree-packages _build-packages host tree
     @{{ initddi }} keys {{ build }}/keys
-    @scripts/if-changed {{ build }}/debian_13.raw {{ build }}/debian/tree.tar {{ build }}/keys/ddi.crt internal/image internal/verity internal/gpt internal/signature -- \
-        scripts/as-root {{ initddi }} ddi --output {{ build }}/debian_13.raw --key {{ build }}/keys/ddi.key --cert {{ build }}/keys/ddi.crt {{ build }}/debian/tree.tar
+    @CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o {{ build }}/initddi-bless ./cmds/initddi-bless
+    @scripts/if-changed {{ build }}/debian_13.tar {{ build }}/debian/tree.tar {{ build }}/initddi-bless templates/debian/add-program -- \
+        templates/debian/add-program {{ build }}/debian/tree.tar {{ build }}/debian_13.tar {{ build }}/initddi-bless
+    @scripts/if-changed {{ build }}/debian_13.raw {{ build }}/debian_13.tar {{ build }}/keys/ddi.crt internal/image internal/verity internal/gpt internal/signature -- \
+        scripts/as-root {{ initddi }} ddi --output {{ build }}/debian_13.raw --key {{ build }}/keys/ddi.key --cert {{ build }}/keys/ddi.crt {{ build }}/debian_13.tar
     @scripts/if-changed {{ build }}/stage1.zst cmds internal templates/mkuimage.yaml go.mod {{ build }}/keys/ddi.crt {{ build }}/debian/modules.tar -- \
         {{ initddi }} initramfs --output {{ build }}/stage1.zst --config {{ config }} --modules {{ build }}/debian/modules --trust {{ build }}/keys/ddi.crt --set id=debian
     @scripts/if-changed {{ build }}/initddi.efi {{ build }}/stage1.zst {{ build }}/debian/boot {{ build }}/keys/secureboot.crt internal/uki -- \
@@ -68,9 +71,8 @@ test-vm *packages: _boot-packages _build-packages tree
     go run ./vmtest/guesttests {{ packages }}
 
 # Do what a new user does: clone into a fresh Debian SUITE with nothing installed, and run a command there as root or user
-[positional-arguments]
 fresh suite who *command: _tree-packages
-    @scripts/as-root vmtest/fresh/run "$@"
+    @scripts/as-root vmtest/fresh/run {{ suite }} {{ who }} {{ command }}
 
 # Hold our images, UKI and ESP against the tools of others, and theirs against ours, in files and in VMs (-run TEST, -v)
 interop *args: _boot-packages tree _interop-tree

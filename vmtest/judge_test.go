@@ -130,12 +130,12 @@ func TestContractCanFail(t *testing.T) {
 }
 
 func TestDebianIsWell(t *testing.T) {
-	const good = "state=running\r\nmulti-user-usec=1\r\nfailed-units=0\r\njobs=0\r\ntrouble=0\r\nesp=rw\r\nesp-uuid-devices=1\r\ndone=1\r\n"
+	const good = "state=running\r\nmulti-user-usec=1\r\nfailed-units=0\r\njobs=0\r\ntrouble=0\r\nesp=rw\r\nesp-uuid-devices=1\r\nblessed=good: x\r\ndone=1\r\n"
 	if wrong := debianIsWell(good); len(wrong) != 0 {
 		t.Errorf("a good report is wrong: %q", wrong)
 	}
 	for _, bad := range []string{"", strings.Replace(good, "running", "degraded", 1), strings.Replace(good, "esp=rw", "esp=failed", 1),
-		strings.Replace(good, "devices=1", "devices=2", 1), strings.TrimSuffix(good, "done=1\r\n")} {
+		strings.Replace(good, "good", "on trial", 1), strings.Replace(good, "devices=1", "devices=2", 1), strings.TrimSuffix(good, "done=1\r\n")} {
 		if wrong := debianIsWell(bad); len(wrong) == 0 {
 			t.Errorf("nothing is wrong with %q", bad)
 		}

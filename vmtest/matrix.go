@@ -59,7 +59,7 @@ func (s *Summary) Line() string {
 // Try boots a cell and judges it.
 func (w *Workshop) Try(ctx context.Context, c *Cell) *Result {
 	r := &Result{Name: c.Name, Group: c.Group, Layer: c.Layer, Status: Failed, Log: w.LogOf(c)}
-	o, err := w.Run(ctx, c)
+	outcomes, err := w.Run(ctx, c)
 	var missing *MissingError
 	if errors.As(err, &missing) {
 		r.Status, r.Missing, r.Log = Skipped, missing.What, ""
@@ -69,19 +69,34 @@ func (w *Workshop) Try(ctx context.Context, c *Cell) *Result {
 		r.Wrong = []string{err.Error()}
 		return r
 	}
-	r.Seconds, r.Verdict, r.console = o.Took.Seconds(), o.verdict(), o.Console
-	filled := *c
-	var err1, err2 error
-	filled.Must, err1 = w.fillAll(ctx, c.Must)
-	filled.MustNot, err2 = w.fillAll(ctx, c.MustNot)
-	if err := errors.Join(err1, err2); err != nil {
-		r.Wrong = []string{err.Error()}
-		return r
+	for n, o := range outcomes {
+		boot := c.boot(n)
+		r.Seconds += o.Took.Seconds()
+		r.Verdict, r.console, r.Log = o.verdict(), o.Console, w.LogOf(boot)
+		var err1, err2 error
+		boot.Must, err1 = w.fillAll(ctx, boot.Must)
+		boot.MustNot, err2 = w.fillAll(ctx, boot.MustNot)
+		if err := errors.Join(err1, err2); err != nil {
+			r.Wrong = []string{err.Error()}
+			return r
+		}
+		if r.Wrong = Judge(boot, o); len(r.Wrong) > 0 {
+			return r
+		}
 	}
-	if r.Wrong = Judge(&filled, o); len(r.Wrong) == 0 {
-		r.Status = Passed
-	}
+	r.Status = Passed
 	return r
+}
+
+// boot returns the cell as its boot number n, from 0, is: what is not said of a later one is as it was.
+func (c *Cell) boot(n int) *Cell {
+	b := *c
+	if n > 0 {
+		a := c.Again[n-1]
+		b.Name = fmt.Sprintf("%s.%d", c.Name, n+1)
+		b.SMBIOS, b.Verdict, b.Must, b.MustNot, b.Check = a.SMBIOS, a.Verdict, a.Must, a.MustNot, a.Check
+	}
+	return &b
 }
 
 // RunAll tries the cells, at most parallel at a time, and writes a row for each to out as it ends.

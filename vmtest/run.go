@@ -36,9 +36,9 @@ const atOnce = "ddi.fail=poweroff"
 // secureBootCode is OVMF with Secure Boot.
 const secureBootCode = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
 
-// Run boots a cell and returns what the machine left behind. The error is a [MissingError] where this machine lacks something,
-// and otherwise says that the cell could not be tried.
-func (w *Workshop) Run(ctx context.Context, c *Cell) (*Outcome, error) {
+// Run boots a cell, as often as it says, and returns what the machine left behind each time. The error is a [MissingError] where
+// this machine lacks something, and otherwise says that the cell could not be tried.
+func (w *Workshop) Run(ctx context.Context, c *Cell) ([]*Outcome, error) {
 	tmp, err := os.MkdirTemp("", "initddi-matrix-")
 	if err != nil {
 		return nil, fmt.Errorf("cannot run %s: %w", c.Name, err)
@@ -48,6 +48,26 @@ func (w *Workshop) Run(ctx context.Context, c *Cell) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	var out []*Outcome
+	for n := range 1 + len(c.Again) {
+		// What is not in the variable store of the firmware is forgotten in between.
+		again := *config
+		if n > 0 {
+			if again.SMBIOS, err = w.fillAll(ctx, c.boot(n).SMBIOS); err != nil {
+				return nil, err
+			}
+		}
+		o, err := w.start(ctx, c.boot(n), &again)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, o)
+	}
+	return out, nil
+}
+
+// start boots the machine once.
+func (w *Workshop) start(ctx context.Context, c *Cell, config *vm.Config) (*Outcome, error) {
 	log, err := os.Create(w.LogOf(c))
 	if err != nil {
 		return nil, fmt.Errorf("cannot run %s: %w", c.Name, err)

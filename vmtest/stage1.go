@@ -17,6 +17,7 @@ import (
 	"github.com/initddi/initddi/internal/keys"
 	"github.com/initddi/initddi/internal/kmodules"
 	"github.com/initddi/initddi/internal/ovmf"
+	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/uki"
 )
 
@@ -28,7 +29,7 @@ func (w *Workshop) commands(ctx context.Context, config string) (string, error) 
 		return "", err
 	}
 	template := filepath.Join(w.Module, "templates/mkuimage.yaml")
-	rest, err := hashFiles(template, filepath.Join(w.Module, "go.mod"))
+	rest, err := hashFiles(template, filepath.Join(w.Module, "templates/locked.conf"), filepath.Join(w.Module, "go.mod"))
 	if err != nil {
 		return "", err
 	}
@@ -166,6 +167,54 @@ func (w *Workshop) UKI(ctx context.Context, c *Cell, cmdline string) (string, er
 	})
 }
 
+// signatureOf returns the detached signature of a text that is placed.
+func (w *Workshop) signatureOf(ctx context.Context, p Place) (string, error) {
+	pair, err := w.pair(p.SignedBy)
+	if err != nil {
+		return "", err
+	}
+	cert, err := hashFiles(pair.Cert)
+	if err != nil {
+		return "", err
+	}
+	key := sha256.Sum256([]byte(p.SignedBy + p.Text))
+	return w.make(fmt.Sprintf("signature-%x.p7s", key[:4]), []any{w.self, p, cert}, func(tmp string) error {
+		der, err := pair.Sign(ctx, []byte(p.Text))
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(tmp, der, 0o644)
+	})
+}
+
+// Addon returns a signed addon with that command line.
+func (w *Workshop) Addon(ctx context.Context, cmdline string) (string, error) {
+	name := filepath.Join(w.Build, "debian/boot/addonx64.efi.stub")
+	stub, err := os.ReadFile(name)
+	if err != nil {
+		return "", &MissingError{What: name + " (just tree makes it)"}
+	}
+	pair, err := w.pair(keys.SecureBoot)
+	if err != nil {
+		return "", err
+	}
+	cert, err := hashFiles(pair.Cert)
+	if err != nil {
+		return "", err
+	}
+	key := sha256.Sum256([]byte(cmdline))
+	return w.make(fmt.Sprintf("addon-%x.efi", key[:4]), []any{w.self, sha256.Sum256(stub), cmdline, cert}, func(tmp string) error {
+		b, err := uki.BuildAddon(stub, cmdline, "")
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(tmp, b, 0o644); err != nil {
+			return err
+		}
+		return uki.Sign(ctx, tmp, tmp, pair.Key, pair.Cert, uki.SignOptions{})
+	})
+}
+
 // Variables returns a variable store in which Secure Boot is on and our key the only one.
 func (w *Workshop) Variables() (string, error) {
 	const template = "/usr/share/OVMF/OVMF_VARS_4M.fd"
@@ -200,8 +249,24 @@ func (w *Workshop) Disk(ctx context.Context, d Disk, efi string) (string, error)
 		o.Files = append(o.Files, esp.File{Path: "/EFI/BOOT/BOOTX64.EFI", Source: efi})
 	}
 	for _, p := range d.Place {
+		if p.Addon != "" {
+			source, err := w.Addon(ctx, p.Addon)
+			if err != nil {
+				return "", err
+			}
+			o.Files = append(o.Files, esp.File{Path: p.Path, Source: source})
+			continue
+		}
 		if p.Image == "" {
 			o.Files = append(o.Files, esp.File{Path: p.Path, Data: []byte(p.Text)})
+			if p.SignedBy == "" {
+				continue
+			}
+			source, err := w.signatureOf(ctx, p)
+			if err != nil {
+				return "", err
+			}
+			o.Files = append(o.Files, esp.File{Path: p.Path + plan.SignatureSuffix, Source: source})
 			continue
 		}
 		source, err := w.Image(ctx, p.Image)

@@ -14,6 +14,9 @@ func Cells() []Cell {
 		cellsChain(),
 		cellsRefuse(),
 		cellsTrust(),
+		cellsAttempts(),
+		cellsSettings(),
+		cellsLocked(),
 		cellsKernel(),
 	)
 }
@@ -28,6 +31,7 @@ func Stages() []Stage1 {
 	return slices.Concat(
 		stagesChain(),
 		stagesTrust(),
+		stagesLocked(),
 		stagesKernel(),
 	)
 }

@@ -80,10 +80,21 @@ func checkCell(t *testing.T, c *Cell, images map[string]Image, stages map[string
 	if c.Check != nil && c.Verdict != Entered {
 		t.Errorf("cell %s checks the marker's report, but does not want it to run", c.Name)
 	}
+	if len(c.Again) > 0 && c.Firmware != SecureBoot {
+		t.Errorf("cell %s boots again, and has no firmware that could have stored anything", c.Name)
+	}
+	for n := range c.Again {
+		b := c.boot(n + 1)
+		b.Again, b.Dialogue, b.Report = nil, nil, nil
+		checkCell(t, b, images, stages)
+	}
+	if c.SMBIOS != nil && c.Firmware != SecureBoot {
+		t.Errorf("cell %s has SMBIOS strings, and no stub that reads them", c.Name)
+	}
 	for _, d := range c.Disks {
 		for _, p := range d.Place {
-			if (p.Image == "") == (p.Text == "") {
-				t.Errorf("cell %s: %s is to hold image %q and text %q, wanted one of them", c.Name, p.Path, p.Image, p.Text)
+			if given := len(slices.DeleteFunc([]string{p.Image, p.Text, p.Addon}, func(s string) bool { return s == "" })); given != 1 {
+				t.Errorf("cell %s: %s is to hold %d of an image, a text and an addon, wanted one of them", c.Name, p.Path, given)
 			}
 			if _, ok := images[p.Image]; p.Image != "" && !ok {
 				t.Errorf("cell %s places image %q, which no table names", c.Name, p.Image)

@@ -96,7 +96,19 @@ type Cell struct {
 	Layer string                `json:"layer,omitempty"`
 	Look  func(string) []string `json:"-"`
 
+	// Again are further boots of the same machine: what its firmware stored is still there, and nothing else.
+	Again []Again `json:"again,omitempty"`
+
 	Limit time.Duration `json:"limit,omitempty"`
+}
+
+// Again is one more boot of a machine.
+type Again struct {
+	SMBIOS  []string                    `json:"smbios,omitempty"`
+	Verdict Verdict                     `json:"verdict"`
+	Must    []string                    `json:"must"`
+	MustNot []string                    `json:"must_not,omitempty"`
+	Check   func(*guest.Facts) []string `json:"-"`
 }
 
 // Line is one exchange on the console: when it shows Wait, behind what the last line waited for, Type is typed, with Enter.
@@ -122,11 +134,15 @@ type Disk struct {
 	Alter func(file string) error `json:"-"`
 }
 
-// Place is a file on the ESP: an image, or some text.
+// Place is a file on the ESP: an image, some text, or an addon.
 type Place struct {
 	Path  string `json:"path"`
 	Image string `json:"image,omitempty"`
 	Text  string `json:"text,omitempty"`
+	// SignedBy names the key with which the text is signed, into a file beside it.
+	SignedBy string `json:"signed_by,omitempty"`
+	// Addon is the command line of a signed addon.
+	Addon string `json:"addon,omitempty"`
 }
 
 // Image is a boot image, or something that is nearly one.

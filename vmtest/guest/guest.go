@@ -36,6 +36,8 @@ type Facts struct {
 	Modules   []string `json:"modules"`
 	// Boot is /run/initddi/boot.json as it was found.
 	Boot json.RawMessage `json:"boot"`
+	// Record is the EFI variable with the record of attempts as this boot left it.
+	Record []byte `json:"record,omitempty"`
 	// RootEntries are the names in the root directory.
 	RootEntries []string `json:"root_entries"`
 	// Extra are the files below /.extra.
