@@ -71,8 +71,9 @@ test-vm *packages: _boot-packages _build-packages tree
     go run ./vmtest/guesttests {{ packages }}
 
 # Do what a new user does: clone into a fresh Debian SUITE with nothing installed, and run a command there as root or user
+[positional-arguments]
 fresh suite who *command: _tree-packages
-    @scripts/as-root vmtest/fresh/run {{ suite }} {{ who }} {{ command }}
+    @scripts/as-root vmtest/fresh/run "$@"
 
 # Hold our images, UKI and ESP against the tools of others, and theirs against ours, in files and in VMs (-run TEST, -v)
 interop *args: _boot-packages tree _interop-tree

@@ -18,6 +18,7 @@ import (
 	"github.com/u-root/mkuimage/cpio"
 
 	"github.com/initddi/initddi/internal/kmodules"
+	"github.com/initddi/initddi/internal/signature"
 )
 
 // Paths in the archive, relative to its root.
@@ -47,7 +48,8 @@ type Options struct {
 	Base string
 	// Modules are the kernel modules. Nil stands for none, not even a table.
 	Modules *kmodules.Selection
-	// Certificates are the trust store: file names that end in ".crt", without directory, and PEM contents.
+	// Certificates are the trust store: file names that end in ".crt", without directory, and PEM contents. A template's
+	// commands are built with [TagsFor] them.
 	Certificates []File
 	// Config is the content of stage1.conf. There is none if it is nil.
 	Config []byte
@@ -182,11 +184,33 @@ func validPath(name string) bool {
 		!strings.HasPrefix(name, "../") && !strings.Contains(name, "\x00") && name != cpio.Trailer
 }
 
+// TagsFor returns the build tags for commands that need to know the keys of a trust store and no others: noecdsa, if it has
+// certificates and none with an ECDSA key. Without certificates, or with one that makes no sense, nothing is left out.
+func TagsFor(trust []File) []string {
+	for _, file := range trust {
+		certs, err := signature.ParseCertificatesPEM(file.Data)
+		if err != nil {
+			return nil
+		}
+		for _, c := range certs {
+			if strings.HasPrefix(c.KeyAlgorithm, "ECDSA") {
+				return nil
+			}
+		}
+	}
+	if len(trust) == 0 {
+		return nil
+	}
+	return []string{"noecdsa"}
+}
+
 // base returns the records that the others are added to.
 func (o *Options) base(ctx context.Context, progress func(string)) ([]cpio.Record, error) {
 	if o.Base == "" {
 		progress(fmt.Sprintf("building %s of %s", o.Template.Config, o.Template.File))
-		return o.Template.build(ctx, progress)
+		t := o.Template
+		t.Tags = append(slices.Clone(t.Tags), TagsFor(o.Certificates)...)
+		return t.build(ctx, progress)
 	}
 	data, err := os.ReadFile(o.Base)
 	if err != nil {

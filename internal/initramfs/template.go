@@ -32,6 +32,8 @@ type Template struct {
 	Dir string
 	// GOARCH is the architecture to build for, if the template does not say. It is the host's if empty.
 	GOARCH string
+	// Tags are build tags beside those that the template has.
+	Tags []string
 	// Without leaves these commands of the template out, to see what they cost.
 	Without []string
 	// Symbols leaves the symbol table in the busybox, to see what it consists of. It is loaded no differently.
@@ -85,6 +87,7 @@ func (t Template) build(ctx context.Context, progress func(string)) ([]cpio.Reco
 	if t.Symbols {
 		args = symbolArgs[:]
 	}
+	opts.Env.BuildTags = append(opts.Env.BuildTags, t.Tags...)
 	for i := range opts.Commands {
 		c := &opts.Commands[i]
 		c.BuildOpts = &golang.BuildOpts{ExtraArgs: args}
@@ -129,7 +132,7 @@ func (t Template) Commands() (commands, tags []string, err error) {
 	for _, c := range opts.Commands {
 		commands = append(commands, c.Packages...)
 	}
-	return commands, opts.Env.BuildTags, nil
+	return commands, append(opts.Env.BuildTags, t.Tags...), nil
 }
 
 // environ returns the Go environment of the build.

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -215,4 +216,28 @@ func TestRealKernelSizes(t *testing.T) {
 		OptionalClasses: []string{"virtio", "nvme", "sata", "usb", "scsi", "mmc"}})
 	report("features + virtio", kmodules.Options{Features: common, Classes: []string{"virtio"}})
 	report("everything", kmodules.Options{OptionalClasses: kmodules.ClassNames(), Features: kmodules.FeatureNames()})
+}
+
+// TestTagsFor: only a trust store that is known to have no ECDSA key lets ECDSA be left out.
+func TestTagsFor(t *testing.T) {
+	file := func(name string) File {
+		b, err := os.ReadFile("../signature/testdata/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return File{Name: name, Data: b}
+	}
+	rsa, p256, p384, junk := file("rsa2048.crt"), file("p256.crt"), file("p384.crt"), File{Name: "x.crt", Data: []byte("x")}
+	both := File{Name: "both.crt", Data: slices.Concat(rsa.Data, p256.Data)}
+	for _, test := range []struct {
+		trust []File
+		want  []string
+	}{
+		{nil, nil}, {[]File{rsa}, []string{"noecdsa"}}, {[]File{rsa, rsa}, []string{"noecdsa"}}, {[]File{p256}, nil}, {[]File{rsa, p384}, nil},
+		{[]File{both}, nil}, {[]File{rsa, junk}, nil}, {[]File{junk}, nil},
+	} {
+		if got := TagsFor(test.trust); !slices.Equal(got, test.want) {
+			t.Errorf("%d certificates: got %v, want %v", len(test.trust), got, test.want)
+		}
+	}
 }

@@ -5,9 +5,7 @@ package signature
 
 import (
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rsa"
 	"fmt"
 	"math/big"
@@ -89,29 +87,29 @@ func (c *Certificate) readECDSA(alg algorithm, key []byte) error {
 		c.KeyAlgorithm = "ECDSA without a named curve"
 		return nil
 	}
-	var curve elliptic.Curve
 	switch name {
 	case oidP256:
-		curve = elliptic.P256()
+		c.KeyAlgorithm = "ECDSA P-256"
 	case oidP384:
-		curve = elliptic.P384()
+		c.KeyAlgorithm = "ECDSA P-384"
 	case oidP521:
-		curve = elliptic.P521()
+		c.KeyAlgorithm = "ECDSA P-521"
 	default:
 		c.KeyAlgorithm = "ECDSA curve " + name.String()
 		return nil
 	}
-	c.KeyAlgorithm = "ECDSA " + curve.Params().Name
 	if len(key) > 0 && (key[0] == 2 || key[0] == 3) {
 		c.KeyAlgorithm += " compressed"
 		return nil
 	}
-	// This refuses points that are not on the curve.
-	k, err := ecdsa.ParseUncompressedPublicKey(curve, key)
-	if err != nil {
+	if !HasECDSA {
+		c.KeyAlgorithm += ", left out of this program"
+		return nil
+	}
+	var err error
+	if c.PublicKey, err = ecdsaKey(name, key); err != nil {
 		return fmt.Errorf("%s public key: %w: %w", c.KeyAlgorithm, ErrMalformed, err)
 	}
-	c.PublicKey = k
 	return nil
 }
 
@@ -133,15 +131,13 @@ func (c *Certificate) CheckKey() error {
 			return fmt.Errorf("key of %v has %d bits, wanted at most %d: %w", c, bits, maxRSA, ErrUnsupported)
 		}
 		return nil
-	case *ecdsa.PublicKey:
-		switch key.Curve {
-		case elliptic.P256(), elliptic.P384(), elliptic.P521():
-			return nil
-		}
 	case ed25519.PublicKey:
 		if len(key) == ed25519.PublicKeySize {
 			return nil
 		}
+	}
+	if isECDSA(c.PublicKey) {
+		return nil
 	}
 	return fmt.Errorf("key of %v, wanted RSA, ECDSA P-256, P-384 or P-521, or Ed25519: %w", c, ErrUnsupported)
 }
@@ -158,11 +154,6 @@ func (c *Certificate) checkSignature(h crypto.Hash, alg algorithm, signed, value
 			return fmt.Errorf("signature algorithm is %v, wanted %v or %v: %w", alg.id, oidRSA, rsaWith(h), ErrUnsupported)
 		}
 		good = rsa.VerifyPKCS1v15(key, h, sum(h, signed), value) == nil
-	case *ecdsa.PublicKey:
-		if alg.id != ecdsaWith(h) || !alg.noParameters() {
-			return fmt.Errorf("signature algorithm is %v, wanted %v: %w", alg.id, ecdsaWith(h), ErrUnsupported)
-		}
-		good = ecdsa.VerifyASN1(key, sum(h, signed), value)
 	case ed25519.PublicKey:
 		if alg.id != oidEd25519 || !alg.noParameters() {
 			return fmt.Errorf("signature algorithm is %v, wanted %v: %w", alg.id, oidEd25519, ErrUnsupported)
@@ -171,6 +162,11 @@ func (c *Certificate) checkSignature(h crypto.Hash, alg algorithm, signed, value
 			return fmt.Errorf("digest is %v, wanted SHA-512 with Ed25519: %w", h, ErrUnsupported)
 		}
 		good = ed25519.Verify(key, signed, value)
+	default:
+		if alg.id != ecdsaWith(h) || !alg.noParameters() {
+			return fmt.Errorf("signature algorithm is %v, wanted %v: %w", alg.id, ecdsaWith(h), ErrUnsupported)
+		}
+		good = verifyECDSA(key, sum(h, signed), value)
 	}
 	if !good {
 		return fmt.Errorf("%v with %v by %s: %w", alg.id, h, c.KeyAlgorithm, ErrBadSignature)

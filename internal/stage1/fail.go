@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -77,8 +78,8 @@ func prepareKernelLog(w *World, log *report.Log) {
 		f.Close()
 	}
 	if b, err := w.Proc.ReadFile("sys/kernel/printk"); err == nil {
-		var level int
-		if _, err := fmt.Sscan(string(b), &level); err == nil {
+		first, _, _ := strings.Cut(string(b), "\t")
+		if level, err := strconv.Atoi(first); err == nil {
 			log.KernelLevel = kmsg.Priority(level)
 		}
 	}

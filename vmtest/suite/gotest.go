@@ -45,7 +45,7 @@ func (s *suite) goTest(ctx context.Context, env []string, args ...string) error 
 // count reads events until there are no more.
 func (s *suite) count(r io.Reader) {
 	output := map[string]*bytes.Buffer{}
-	failedTest := map[string]bool{}
+	failedTest, ran := map[string]bool{}, map[string]bool{} // by package
 	sc := bufio.NewScanner(r)
 	sc.Buffer(nil, 4<<20)
 	for sc.Scan() {
@@ -55,6 +55,7 @@ func (s *suite) count(r io.Reader) {
 		}
 		pkg := strings.TrimPrefix(e.Package, "github.com/initddi/initddi/")
 		name := strings.TrimSuffix(pkg+"."+e.Test, ".")
+		ran[pkg] = ran[pkg] || e.Test != ""
 		switch e.Action {
 		case "output", "build-output":
 			if output[name] == nil {
@@ -62,7 +63,11 @@ func (s *suite) count(r io.Reader) {
 			}
 			output[name].WriteString(e.Output)
 		case "pass":
-			if e.Test != "" && !strings.Contains(e.Test, "/") {
+			switch {
+			case e.Test == "" && ran[pkg]:
+				fmt.Fprintf(s.out, "ok   %s: %.1f s\n", pkg, e.Elapsed)
+			case e.Test == "":
+			case !strings.Contains(e.Test, "/"):
 				s.passed++
 			}
 		case "skip":
