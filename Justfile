@@ -120,6 +120,11 @@ tamper *args: _matrix-packages
     @go build -o {{ build }}/tamper/tamper ./vmtest/tamper
     @{{ build }}/tamper/tamper --build {{ build }} {{ args }}
 
+# Fuzz what reads hostile bytes, or TARGETs, until docs/SECURITY.md can say N executions of each, or for a TIME (--executions N | --time T, --list)
+[no-exit-message]
+fuzz *args:
+    @go run ./vmtest/fuzz {{ args }}
+
 # Format, vet and run the unit tests of one or all packages
 check pkg="./...":
     test -z "$(gofmt -l cmds internal vmtest 2>/dev/null)"

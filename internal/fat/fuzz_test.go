@@ -10,6 +10,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/initddi/initddi/internal/alloctest"
 	"github.com/initddi/initddi/internal/extent"
 )
 
@@ -55,6 +56,7 @@ func FuzzWalk(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, image uint8, patch []byte) {
+		defer alloctest.AtMost(t, alloctest.Hostile)()
 		b := images[int(image)%len(images)]
 		size := int64(len(b))
 		dev := &counter{ReaderAt: patched{readerAt(b), patch}}

@@ -10,6 +10,8 @@ import (
 	"math"
 	"reflect"
 	"testing"
+
+	"github.com/initddi/initddi/internal/alloctest"
 )
 
 // smallImage has the smallest arrays possible: header, one sector of four entries, usable sectors 3 to 5, backup. Small
@@ -56,6 +58,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(testImage(f, 512)), uint16(0), byte(0))
 	f.Add([]byte{}, uint16(4096), byte(0))
 	f.Fuzz(func(t *testing.T, data []byte, sectorSize uint16, fix byte) {
+		defer alloctest.AtMost(t, alloctest.Hostile)()
 		m := image(append([]byte(nil), data...))
 		ss := int64(max(sectorSize, 512))
 		if fix&1 != 0 {

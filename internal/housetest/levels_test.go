@@ -71,6 +71,7 @@ var levels = map[string]level{
 	"internal/stage1":   world,
 
 	"internal/bless":                host,
+	"internal/alloctest":            host,
 	"internal/ddi/dditest":          host,
 	"internal/discover/machinetest": host,
 	"internal/linux/kerneltest":     host,

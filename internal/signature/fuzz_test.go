@@ -10,6 +10,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"testing"
+
+	"github.com/initddi/initddi/internal/alloctest"
 )
 
 func pemOf(c *Certificate) []byte {
@@ -73,6 +75,7 @@ func FuzzVerify(f *testing.F) {
 	}
 
 	f.Fuzz(func(t *testing.T, der, content []byte) {
+		defer alloctest.AtMost(t, alloctest.Hostile)()
 		c, err := Verify(der, content, trusted)
 		if err != nil {
 			if !isOurs(err) || c != nil || len(err.Error()) > 2000 {
@@ -146,6 +149,7 @@ func FuzzParseDocument(f *testing.F) {
 	f.Add([]byte(`{"x":[{"rootHash":1,"y":[]},null,1e999,"\ud800"],"ROOTHASH":"ff",` + documentWith("", "")[1:]))
 	f.Add([]byte(documentWith("rootHash", `"AB"`)))
 	f.Fuzz(func(t *testing.T, in []byte) {
+		defer alloctest.AtMost(t, alloctest.Hostile)()
 		d, err := ParseDocument(in)
 		if err != nil {
 			if !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrWeak) || d != nil {

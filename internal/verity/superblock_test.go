@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/initddi/initddi/internal/alloctest"
 	"github.com/initddi/initddi/internal/guid"
 )
 
@@ -241,6 +242,7 @@ func FuzzParseSuperblock(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
+		defer alloctest.AtMost(t, alloctest.Hostile)()
 		s, err := ParseSuperblock(b)
 		if err != nil {
 			if s != nil {
