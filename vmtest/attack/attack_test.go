@@ -32,6 +32,20 @@ func TestCases(t *testing.T) {
 	}
 }
 
+func TestAround(t *testing.T) {
+	for _, tt := range []struct {
+		got, bad []int
+		want     bool
+	}{
+		{nil, nil, true}, {[]int{5}, []int{5}, true}, {[]int{4, 5, 6, 7}, []int{5}, true},
+		{nil, []int{5}, false}, {[]int{4, 6}, []int{5}, false}, {[]int{5, 200}, []int{5}, false}, {[]int{5}, nil, false},
+	} {
+		if got := around(tt.got, tt.bad); got != tt.want {
+			t.Errorf("around(%v, %v) = %v", tt.got, tt.bad, got)
+		}
+	}
+}
+
 // TestTables finds what was forgotten in a case.
 func TestTables(t *testing.T) {
 	seen := map[string]bool{}

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/initddi/initddi/internal/alloctest"
 	"github.com/initddi/initddi/internal/apply"
 	"github.com/initddi/initddi/internal/discover"
 	"github.com/initddi/initddi/internal/dmtable"
@@ -163,8 +164,12 @@ func (k *Desk) judge(c *Case, disk []byte) (Finding, error) {
 		case step.Do.Verb == resolve.Enter:
 			return k.entered(images[step.Do.Image])
 		}
+		before := alloctest.Allocated()
 		if err := k.carryOut(p, m, facts, images, step.Do); err != nil {
 			return Finding{}, err
+		}
+		if used := alloctest.Allocated() - before; used > alloctest.Hostile {
+			return Finding{}, fmt.Errorf("cannot accept that %s took %d bytes of memory, at most %d are allowed", step.Do.Verb, used, alloctest.Hostile)
 		}
 	}
 	return Finding{}, fmt.Errorf("cannot judge: no end after %d actions", most)

@@ -2,7 +2,7 @@
 // Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
 
 // Suite runs the project's tests, one kind after the other, and counts: units, fuzz targets for a few seconds each, tests in a
-// user namespace, tests as root in a virtual machine, and boots. It is what ./just test calls.
+// user namespace, tests as root in a virtual machine, boots, and boots of tampered disks. It is what ./just test calls.
 //
 // A skipped test prints its reason. With --strict a skip that no line of allowed-skips.txt covers is a failure, so that a
 // missing tool cannot make the tests green.
@@ -45,6 +45,7 @@ func parts() []part {
 		{"fuzz", runFuzz},
 		{"vm", runVM},
 		{"boots", runBoots},
+		{"tamper", runTamper},
 	}
 }
 
@@ -61,7 +62,7 @@ type suite struct {
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("suite", flag.ContinueOnError)
-	only := flags.String("only", "", "run these kinds only, a list out of unit, ns, fuzz, vm, boots")
+	only := flags.String("only", "", "run these kinds only, a list out of unit, ns, fuzz, vm, boots, tamper")
 	group := flags.String("boots", "test", "the group of boots to run (./just matrix --list), all of them, or one: the demonstration, and no other machine")
 	all := flags.Bool("all", false, "run also what takes minutes")
 	fuzzTime := flags.Duration("fuzztime", 10*time.Second, "for each fuzz target")
