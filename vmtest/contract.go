@@ -142,10 +142,22 @@ func (c *checker) common(f *guest.Facts) *report.Chosen {
 	c.ok(boot.Version == report.Version, "boot.json has version %d, wanted %d", boot.Version, report.Version)
 	c.ok(boot.Kernel == f.Kernel, "boot.json names kernel %q, this is %q", boot.Kernel, f.Kernel)
 	c.ok(len(boot.Stages) >= 8, "boot.json has %d stages", len(boot.Stages))
+	c.hashing(f, boot)
 	c.ok(boot.Chosen.SignerHash != "" && boot.Chosen.Signer != "", "boot.json names no signer")
 	hash, err := hex.DecodeString(boot.Chosen.RootHash)
 	c.ok(err == nil && len(hash) == 32, "boot.json has root hash %q", boot.Chosen.RootHash)
 	return boot.Chosen
+}
+
+// hashing checks that the processor's own SHA-256, where stage 1 had a module for it, came before every other module and is the one
+// that dm-verity found.
+func (c *checker) hashing(f *guest.Facts, boot *report.Boot) {
+	i := slices.IndexFunc(boot.Modules, func(name string) bool { return strings.HasPrefix(name, "sha256") || strings.HasPrefix(name, "sha2_") })
+	if i < 0 {
+		return
+	}
+	c.ok(i == 0, "the modules were loaded as %q, wanted %s first", boot.Modules, boot.Modules[i])
+	c.ok(f.SHA256 != "" && f.SHA256 != "sha256-generic", "the kernel's SHA-256 is %q, with module %s loaded", f.SHA256, boot.Modules[i])
 }
 
 const efivars = "/sys/firmware/efi/efivars"

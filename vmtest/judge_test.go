@@ -113,6 +113,10 @@ func TestContractCanFail(t *testing.T) {
 		{"kind", func(f *guest.Facts) {
 			f.Boot = json.RawMessage(bytes.Replace(f.Boot, []byte(`"kind":"os"`), []byte(`"kind":"initrd"`), 1))
 		}, "kind"},
+		{"order of modules", func(f *guest.Facts) {
+			f.Boot = json.RawMessage(bytes.Replace(f.Boot, []byte(`"modules":["sha256_ssse3",`), []byte(`"modules":["loop","sha256_ssse3",`), 1))
+		}, "wanted sha256_ssse3 first"},
+		{"slow hash", func(f *guest.Facts) { f.SHA256 = "sha256-generic" }, "the kernel's SHA-256"},
 		{"unknown", func(f *guest.Facts) { f.Errors = []string{"cannot read"} }, "could not find out"},
 	} {
 		f, err := facts(recorded(t, "virtio.report"))

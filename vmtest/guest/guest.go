@@ -34,6 +34,8 @@ type Facts struct {
 	// Processes are the others, without the kernel's threads: their command lines.
 	Processes []string `json:"processes"`
 	Modules   []string `json:"modules"`
+	// SHA256 is the driver that the kernel prefers for that algorithm, by /proc/crypto.
+	SHA256 string `json:"sha256"`
 	// Boot is /run/initddi/boot.json as it was found.
 	Boot json.RawMessage `json:"boot"`
 	// Record is the EFI variable with the record of attempts as this boot left it.

@@ -94,6 +94,23 @@ func names(dir string) []string {
 	return out
 }
 
+// preferred returns the driver with the highest priority for an algorithm, in the text of /proc/crypto: a paragraph each.
+func preferred(text, algorithm string) (driver string) {
+	best := -1
+	for _, paragraph := range strings.Split(text, "\n\n") {
+		field := map[string]string{}
+		for _, line := range strings.Split(paragraph, "\n") {
+			name, value, _ := strings.Cut(line, ":")
+			field[strings.TrimSpace(name)] = strings.TrimSpace(value)
+		}
+		priority, err := strconv.Atoi(field["priority"])
+		if err == nil && field["name"] == algorithm && priority > best {
+			best, driver = priority, field["driver"]
+		}
+	}
+	return driver
+}
+
 func (g *gatherer) gather() {
 	f := &g.facts
 	f.Kernel, f.Cmdline = read("/proc/sys/kernel/osrelease"), read("/proc/cmdline")
@@ -117,6 +134,7 @@ func (g *gatherer) gather() {
 		f.Modules = append(f.Modules, name)
 	}
 	slices.Sort(f.Modules)
+	f.SHA256 = preferred(read("/proc/crypto"), "sha256")
 	for _, line := range strings.Split(read("/proc/meminfo"), "\n") {
 		if rest, ok := strings.CutPrefix(line, "MemAvailable:"); ok {
 			f.MemAvailable, err = strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(rest, "kB")), 10, 64)
