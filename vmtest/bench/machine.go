@@ -27,7 +27,7 @@ const bootLimit = 3 * time.Minute
 // machine is a row put together.
 type machine struct {
 	kernel, initrd, cmdline, disk string
-	initrdSize                    int64
+	initrdSize, nextInit          int64
 }
 
 // sample is what one boot measured. Times are virtual seconds on the clock of the kernel's log, unless they say otherwise.

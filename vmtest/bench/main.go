@@ -83,6 +83,7 @@ func run(ctx context.Context, args []string) error {
 		return e.Encode(results)
 	}
 	printTable(os.Stdout, results)
+	printBudgets(os.Stdout, results)
 	if *stages {
 		printStages(os.Stdout, results)
 	}
@@ -91,12 +92,14 @@ func run(ctx context.Context, args []string) error {
 
 // result is a row and what its runs measured; Skipped says why there are none.
 type result struct {
-	Name    string   `json:"name"`
-	Kernel  string   `json:"kernel"`
-	Cmdline string   `json:"cmdline"`
-	Initrd  int64    `json:"initrd_bytes"`
-	Runs    []sample `json:"runs"`
-	Skipped string   `json:"skipped,omitempty"`
+	Name    string `json:"name"`
+	Kernel  string `json:"kernel"`
+	Cmdline string `json:"cmdline"`
+	Initrd  int64  `json:"initrd_bytes"`
+	// NextInit is the size of the file that stage 1 starts, all of which may be read.
+	NextInit int64    `json:"next_init_bytes"`
+	Runs     []sample `json:"runs"`
+	Skipped  string   `json:"skipped,omitempty"`
 }
 
 func measure(ctx context.Context, w *workshop, rows []row, runs int) ([]result, error) {
@@ -112,7 +115,7 @@ func measure(ctx context.Context, w *workshop, rows []row, runs int) ([]result, 
 		if err != nil {
 			return nil, fmt.Errorf("cannot measure %q: %w", r.Name, err)
 		}
-		res := result{Name: r.Name, Kernel: r.Kernel, Cmdline: m.cmdline, Initrd: m.initrdSize}
+		res := result{Name: r.Name, Kernel: r.Kernel, Cmdline: m.cmdline, Initrd: m.initrdSize, NextInit: m.nextInit}
 		for i := range runs {
 			w.say(fmt.Sprintf("%s, run %d of %d", r.Name, i+1, runs))
 			s, err := m.boot(ctx, filepath.Join(w.dir, "console"))

@@ -93,6 +93,11 @@ func (w *workshop) machine(ctx context.Context, r row) (*machine, error) {
 		}
 	}
 	m.cmdline = strings.Join(args, " ")
+	marker, err := os.Stat(w.markerFile)
+	if err != nil {
+		return nil, fmt.Errorf("cannot look at the marker: %w", err)
+	}
+	m.nextInit = marker.Size()
 	if m.initrd != "" {
 		info, err := os.Stat(m.initrd)
 		if err != nil {

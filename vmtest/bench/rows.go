@@ -11,6 +11,18 @@ const (
 	template = "template" // templates/kernel, everything built in
 )
 
+// The rows that budgets are held against.
+const (
+	rowCloud       = "cloud, stage 1 virtio"
+	rowCloudBig    = "cloud, stage 1 virtio, +500 MB"
+	rowTemplate    = "template, stage 1"
+	rowTemplateBig = "template, stage 1, +500 MB"
+	rowMounted     = "template kernel mounts the image"
+)
+
+// unusedMiB is how much content that nobody reads the large images have.
+const unusedMiB = 500
+
 // row is one machine.
 type row struct {
 	Name, Doc string
@@ -27,18 +39,17 @@ type row struct {
 
 // table returns the rows.
 func table() []row {
-	const big = 500
 	return []row{
 		{Name: "cloud kernel alone, as is", Kernel: cloud, Tests: true, Doc: "an initramfs with nothing but the marker"},
 		{Name: "cloud, stage 1 virtio, as is", Kernel: cloud, Stage1: "virtio", Tests: true, Doc: "signature checked, image on the ESP"},
 		{Name: "cloud kernel alone", Kernel: cloud, Doc: "from here on with cryptomgr.notests=1"},
-		{Name: "cloud, stage 1 virtio", Kernel: cloud, Stage1: "virtio"},
+		{Name: rowCloud, Kernel: cloud, Stage1: "virtio"},
 		{Name: "cloud, stage 1 all classes", Kernel: cloud, Stage1: "virtio,nvme,sata", Doc: "the machine has an AHCI controller, so its driver is loaded"},
-		{Name: "cloud, stage 1 virtio, +500 MB", Kernel: cloud, Stage1: "virtio", Unused: big, Doc: "the same image with content that is not used"},
+		{Name: rowCloudBig, Kernel: cloud, Stage1: "virtio", Unused: unusedMiB, Doc: "the same image with content that is not used"},
 		{Name: "template kernel alone", Kernel: template, Doc: "templates/kernel with an initramfs of the marker"},
-		{Name: "template kernel mounts the image", Kernel: template, Mounted: true, Doc: "dm-mod.create= and root=, no initramfs"},
-		{Name: "template, stage 1", Kernel: template, Stage1: "none"},
-		{Name: "template, stage 1, +500 MB", Kernel: template, Stage1: "none", Unused: big},
+		{Name: rowMounted, Kernel: template, Mounted: true, Doc: "dm-mod.create= and root=, no initramfs"},
+		{Name: rowTemplate, Kernel: template, Stage1: "none"},
+		{Name: rowTemplateBig, Kernel: template, Stage1: "none", Unused: unusedMiB},
 	}
 }
 
