@@ -17,7 +17,10 @@ import (
 // What the next init must find, whatever image it is out of: the hand-over's contract (docs/ARCHITECTURE.md).
 
 // checker gathers what is wrong.
-type checker struct{ wrong []string }
+type checker struct {
+	wrong []string
+	usr   bool // the root is one in memory
+}
 
 func (c *checker) ok(is bool, format string, args ...any) {
 	if !is {
@@ -43,6 +46,21 @@ func contractInitrd(f *guest.Facts) []string {
 	c.ok(boot.Kind == "initrd", "boot.json says kind %q, wanted initrd", boot.Kind)
 	c.ok(boot.Corruption == "eio", "boot.json says corruption %q, wanted eio", boot.Corruption)
 	c.devices(f, boot.RootHash+"-verity")
+	c.inPlace(f, boot)
+	return c.wrong
+}
+
+// contractUsr is the one for an image of /usr: it lies at /usr of a root in memory, with the links that lead into it.
+func contractUsr(f *guest.Facts) []string {
+	c := &checker{usr: true}
+	boot := c.common(f)
+	c.ok(boot.Kind == "os" && boot.Device == "usr", "boot.json says kind %q, device %q, wanted os and usr", boot.Kind, boot.Device)
+	usr := f.At("/usr")
+	c.ok(usr != nil && usr.Source == "/dev/mapper/usr" && slices.Contains(strings.Split(usr.Options, ","), "ro"), "at /usr there is %+v, wanted /dev/mapper/usr, read-only", usr)
+	c.ok(f.At("/").Type == "tmpfs", "the root is %s, wanted tmpfs", f.At("/").Type)
+	for _, name := range []string{"lib", "sbin", "etc", "var", "root", "usr", "dev", "proc", "sys", "run"} {
+		c.ok(slices.Contains(f.RootEntries, name), "the root has %q, without %s", f.RootEntries, name)
+	}
 	c.inPlace(f, boot)
 	return c.wrong
 }
@@ -124,7 +142,11 @@ func (c *checker) common(f *guest.Facts) *report.Chosen {
 		c.ok(!strings.HasPrefix(a, "--"), "the next init is told %q", a)
 	}
 	c.mounts(f)
-	c.ok(strings.Contains(f.WriteToRoot, "read-only file system"), "writing to the root gives %q", f.WriteToRoot)
+	if c.usr {
+		c.ok(f.WriteToRoot == "", "writing to the root in memory gives %q", f.WriteToRoot)
+	} else {
+		c.ok(strings.Contains(f.WriteToRoot, "read-only file system"), "writing to the root gives %q", f.WriteToRoot)
+	}
 	c.ok(f.RunIsWritable, "/run cannot be written to")
 	c.ok(slices.Contains([]string{"rw", "no vfat"}, f.ESP), "the ESP cannot be mounted read-write: %s", f.ESP)
 	// Of 1 GiB there are 857 to 878 MB, and with firmware 830 to 834: this finds an image or a pile of files that was left in
@@ -182,7 +204,8 @@ func (c *checker) mounts(f *guest.Facts) {
 		efi := m.Path == efivars && m.Type == "efivarfs"
 		// What systemd-stub delivered.
 		extra := m.Path == "/.extra" && m.Type == "tmpfs" && f.At(efivars) != nil
-		c.ok(slices.Contains(paths, m.Path) || efi || extra, "%s is mounted at %s", m.Type, m.Path)
+		usr := c.usr && m.Path == "/usr"
+		c.ok(slices.Contains(paths, m.Path) || efi || extra || usr, "%s is mounted at %s", m.Type, m.Path)
 	}
 	c.ok(len(f.Mounts) >= 5, "there are %d mounts", len(f.Mounts))
 	root := f.At("/")
@@ -190,9 +213,12 @@ func (c *checker) mounts(f *guest.Facts) {
 		c.ok(false, "nothing is mounted at /")
 		return
 	}
+	c.ok(slices.Contains(f.RootEntries, "newroot") == false, "the root has the entries %q", f.RootEntries)
+	if c.usr {
+		return
+	}
 	c.ok(strings.HasPrefix(root.Source, "/dev/mapper/"), "the root is mounted from %s", root.Source)
 	c.ok(slices.Contains(strings.Split(root.Options, ","), "ro"), "the root is mounted %s", root.Options)
-	c.ok(slices.Contains(f.RootEntries, "newroot") == false, "the root has the entries %q", f.RootEntries)
 }
 
 // devices checks the verity device's name and UUID, and that everything is read-only.
@@ -233,6 +259,8 @@ func (c *checker) inPlace(f *guest.Facts, boot *report.Chosen) {
 	for _, e := range boot.Extents {
 		total += e[1]
 	}
-	// Images are made of partitions of whole MiB: one for the table, and at least data, hash tree and signature.
-	c.ok(total >= 4<<20 && total%(1<<20) == 0, "boot.json's extents have %d bytes, which is no image's size", total)
+	// Images are made of partitions of whole MiB: one for the table, and at least data, hash tree and signature. One without a
+	// table has its hash tree beside it.
+	whole := total >= 4<<20 && total%(1<<20) == 0
+	c.ok(whole || slices.ContainsFunc(boot.Beside, func(s string) bool { return strings.HasSuffix(s, ".verity") }), "boot.json's extents have %d bytes, which is no image's size", total)
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/ulikunitz/xz"
 
@@ -31,12 +32,23 @@ func (w *Workshop) Image(ctx context.Context, name string) (string, error) {
 	if i.From != "" {
 		return w.damaged(ctx, i)
 	}
-	tree, err := w.tree(ctx, i)
+	makeTree := w.tree
+	if i.Tree == "debian-usr" {
+		makeTree = w.debianUsr
+	}
+	tree, err := makeTree(ctx, i)
 	if err != nil {
 		return "", err
 	}
-	o := image.Options{Source: tree, FileSystem: i.FileSystem, Compress: i.Compress, Arch: "x86-64"}
+	o := image.Options{Source: tree, FileSystem: i.FileSystem, Compress: i.Compress, Arch: gpt.Arch(cmp.Or(i.Arch, "x86-64")), Usr: i.Usr, Bare: i.Bare}
 	key := []any{w.self, i, tree}
+	with := ""
+	if i.With != "" {
+		if with, err = w.Image(ctx, i.With); err != nil {
+			return "", err
+		}
+		key = append(key, with)
+	}
 	if i.Key != "" {
 		pair, err := w.pair(i.Key)
 		if err != nil {
@@ -48,13 +60,51 @@ func (w *Workshop) Image(ctx context.Context, name string) (string, error) {
 		o.Signer = pair.Sign
 		key = append(key, o.Certificate)
 	}
+	if i.Bare {
+		dir, err := w.make("image-"+name, key, func(tmp string) error {
+			if err := os.Mkdir(tmp, 0o755); err != nil {
+				return err
+			}
+			o.Output = filepath.Join(tmp, bareName)
+			_, err := image.Build(ctx, o)
+			return err
+		})
+		return filepath.Join(dir, bareName), err
+	}
 	return w.make("image-"+name+".raw", key, func(tmp string) error {
 		o.Output = tmp
-		if _, err := image.Build(ctx, o); err != nil || i.Damage == nil {
+		if _, err := image.Build(ctx, o); err != nil {
 			return err
+		}
+		if with != "" {
+			if err := image.Combine(tmp, []string{with, tmp}); err != nil {
+				return err
+			}
+		}
+		if i.Damage == nil {
+			return nil
 		}
 		return i.Damage(tmp)
 	})
+}
+
+// bareName is the file of an image without a partition table, in a directory with the files that belong to it.
+const bareName = "image.raw"
+
+// beside returns the files that lie beside an image, by what their names end in.
+func beside(file string) (map[string]string, error) {
+	if filepath.Base(file) != bareName {
+		return nil, nil
+	}
+	stem := strings.TrimSuffix(file, ".raw")
+	found, err := filepath.Glob(stem + ".*")
+	out := map[string]string{}
+	for _, f := range found {
+		if f != file {
+			out[strings.TrimPrefix(f, stem)] = f
+		}
+	}
+	return out, err
 }
 
 func (w *Workshop) damaged(ctx context.Context, i Image) (string, error) {
@@ -83,6 +133,16 @@ func (w *Workshop) RootHash(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	files, err := beside(path)
+	if err != nil {
+		return "", err
+	}
+	for _, ext := range []string{".roothash", ".usrhash"} {
+		if files[ext] != "" {
+			b, err := os.ReadFile(files[ext])
+			return strings.TrimSpace(string(b)), err
+		}
+	}
 	data, hash, err := parts(path)
 	if err != nil {
 		return "", err
@@ -105,10 +165,19 @@ func parts(path string) (data, hash gpt.Partition, err error) {
 	if err != nil {
 		return data, hash, fmt.Errorf("cannot read %s: %w", path, err)
 	}
-	if len(table.Partitions) < 2 {
-		return data, hash, fmt.Errorf("cannot read %s: %d partitions", path, len(table.Partitions))
+	for _, p := range table.Partitions {
+		switch d, arch, _ := gpt.Lookup(p.Type); {
+		case arch != gpt.X86_64:
+		case d == gpt.Root || d == gpt.Usr:
+			data = p
+		case d == gpt.RootVerity || d == gpt.UsrVerity:
+			hash = p
+		}
 	}
-	return table.Partitions[0], table.Partitions[1], nil
+	if data.Number == 0 || hash.Number == 0 {
+		return data, hash, fmt.Errorf("cannot read %s: no data or no hash partition for x86-64", path)
+	}
+	return data, hash, nil
 }
 
 // flip inverts a byte at an offset into the data partition of an image.
@@ -228,6 +297,9 @@ func (w *Workshop) tree(ctx context.Context, i Image) (string, error) {
 		init.path = "init"
 		files = []file{init, osRelease, {"etc/initrd-release", []byte(release), 0o644}}
 		dirs = append(dirs, "sysroot")
+	case "usr":
+		dirs = nil
+		files = []file{{"usr/sbin/init", program, 0o755}, {"usr/lib/os-release", []byte(release), 0o644}}
 	case "noinit":
 		files = []file{osRelease}
 	case "norelease":
@@ -244,7 +316,7 @@ func (w *Workshop) tree(ctx context.Context, i Image) (string, error) {
 	default:
 		return "", fmt.Errorf("cannot make a tree of kind %q", kind)
 	}
-	if slices.Contains([]string{"marker", "bare", "initrd"}, kind) {
+	if slices.Contains([]string{"marker", "bare", "initrd", "usr"}, kind) {
 		vfat, err := w.vfat()
 		if err != nil {
 			return "", err
@@ -260,6 +332,37 @@ func (w *Workshop) tree(ctx context.Context, i Image) (string, error) {
 	}
 	return w.make(name, []any{w.self, marker, i.Tree, i.Version, i.Release}, func(tmp string) error {
 		return writeTree(tmp, dirs, files)
+	})
+}
+
+// debianUsr returns the demonstration's system with its report moved from /etc to where packages have theirs: of such a system
+// nothing but /usr is in an image of /usr.
+func (w *Workshop) debianUsr(ctx context.Context, _ Image) (string, error) {
+	tar, err := w.need("debian/tree.tar", "just tree makes it")
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Stat(tar)
+	if err != nil {
+		return "", err
+	}
+	return w.make("tree-debian-usr", []any{w.self, tar, info.Size(), info.ModTime()}, func(tmp string) error {
+		if err := os.Mkdir(tmp, 0o755); err != nil {
+			return err
+		}
+		if _, err := w.run(ctx, nil, "tar", "-x", "-p", "--numeric-owner", "-C", tmp, "-f", tar, "./usr", "./etc/systemd/system/initddi-demo-report.service"); err != nil {
+			return err
+		}
+		const unit = "initddi-demo-report.service"
+		units := filepath.Join(tmp, "usr/lib/systemd/system")
+		if err := os.Rename(filepath.Join(tmp, "etc/systemd/system", unit), filepath.Join(units, unit)); err != nil {
+			return err
+		}
+		wants := filepath.Join(units, "multi-user.target.wants")
+		if err := os.MkdirAll(wants, 0o755); err != nil {
+			return err
+		}
+		return os.Symlink("../"+unit, filepath.Join(wants, unit))
 	})
 }
 

@@ -8,8 +8,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/initddi/initddi/internal/esp"
 	"github.com/initddi/initddi/internal/guid"
@@ -274,6 +277,17 @@ func (w *Workshop) Disk(ctx context.Context, d Disk, efi string) (string, error)
 			return "", err
 		}
 		o.Files = append(o.Files, esp.File{Path: p.Path, Source: source, ReadOnly: true, Fragments: d.Fragments})
+		files, err := beside(source)
+		if err != nil {
+			return "", err
+		}
+		for _, ext := range slices.Sorted(maps.Keys(files)) {
+			f := esp.File{Path: strings.TrimSuffix(p.Path, ".raw") + ext, Source: files[ext], ReadOnly: true}
+			if ext == ".verity" {
+				f.Fragments = min(d.Fragments, 5)
+			}
+			o.Files = append(o.Files, f)
+		}
 	}
 	d.Bus = "" // where it is attached makes no other disk
 	key := []any{w.self, d, o.Files}

@@ -154,6 +154,13 @@ type Image struct {
 	FileSystem string `json:"file_system,omitempty"`
 	// Key names whose key signs it: "ddi", which every stage 1 trusts that says nothing else, or "stranger". Empty is unsigned.
 	Key string `json:"key,omitempty"`
+	// Usr makes an image of the tree's /usr alone; Bare one without a partition table, with its files beside it on the ESP.
+	Usr  bool `json:"usr,omitempty"`
+	Bare bool `json:"bare,omitempty"`
+	// Arch is the architecture of the partition types; default x86-64. With names an image whose partitions come before this
+	// one's in the same file.
+	Arch string `json:"arch,omitempty"`
+	With string `json:"with,omitempty"`
 	// Compress is mkfs.erofs's -z; default is that of "initddi ddi".
 	Compress string `json:"compress,omitempty"`
 	// Version goes into os-release as IMAGE_VERSION, and makes the root hash another.

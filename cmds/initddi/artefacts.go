@@ -49,6 +49,8 @@ func runDDI(ctx context.Context, env environment, flags *flag.FlagSet, args []st
 	flags.StringVar(&o.Compress, "compress", "", "mkfs.erofs's -z `ARGUMENT`, or none (default lz4hc)")
 	arch := flags.String("arch", "x86-64", "architecture of the partition types: x86-64, arm64")
 	flags.Int64Var(&o.SectorSize, "sector-size", 512, "of the partition table: 512 or 4096")
+	flags.BoolVar(&o.Usr, "usr", false, "make an image of the tree's /usr alone, which is entered on a root in memory")
+	flags.BoolVar(&o.Bare, "bare", false, "write no partition table: the file system alone, and files beside it for the rest")
 	var pair keys.Pair
 	flags.StringVar(&pair.Key, "key", "", "sign with the private key in `FILE` (PEM); without it the image stays unsigned")
 	flags.StringVar(&pair.Cert, "cert", "", "the key's certificate (PEM)")
@@ -94,6 +96,34 @@ func runDDI(ctx context.Context, env environment, flags *flag.FlagSet, args []st
 		signed = "signed"
 	}
 	fmt.Fprintf(env.Stdout, "%s: %d bytes, root hash %s, %s\n", o.Output, res.Size, res.RootHash, signed)
+	return nil
+}
+
+func runCombine(_ context.Context, env environment, flags *flag.FlagSet, args []string) error {
+	output := flags.String("output", "", "write the image to `FILE`")
+	asJSON := flags.Bool("json", false, "print JSON")
+	inputs, err := parseAll(flags, args)
+	if err != nil {
+		return err
+	}
+	if err := required(flags, "output"); err != nil {
+		return err
+	}
+	if len(inputs) < 2 {
+		return fmt.Errorf("cannot run %s with %d arguments: it takes two or more", flags.Name(), len(inputs))
+	}
+	terminal.NewProgress(env.Stderr).Step("copying partitions", 0, 0)
+	if err := image.Combine(*output, inputs); err != nil {
+		return err
+	}
+	info, err := os.Stat(*output)
+	if err != nil {
+		return fmt.Errorf("cannot look at the image: %w", err)
+	}
+	if *asJSON {
+		return printJSON(env.Stdout, map[string]any{"output": *output, "size": info.Size(), "images": inputs})
+	}
+	fmt.Fprintf(env.Stdout, "%s: %d bytes, out of %d images\n", *output, info.Size(), len(inputs))
 	return nil
 }
 

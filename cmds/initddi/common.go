@@ -22,21 +22,29 @@ func (l *list) Set(s string) error { *l = append(*l, s); return nil }
 
 // parse parses the flags, which may stand before and behind the n arguments that must be there.
 func parse(flags *flag.FlagSet, args []string, n int) ([]string, error) {
+	rest, err := parseAll(flags, args)
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) != n {
+		return nil, fmt.Errorf("cannot run %s with %d arguments: it takes %d; --help tells which", flags.Name(), len(rest), n)
+	}
+	return rest, nil
+}
+
+// parseAll is the same for any number of arguments.
+func parseAll(flags *flag.FlagSet, args []string) ([]string, error) {
 	var rest []string
 	for {
 		if err := flags.Parse(args); err != nil {
 			return nil, err
 		}
 		if flags.NArg() == 0 {
-			break
+			return rest, nil
 		}
 		rest = append(rest, flags.Arg(0))
 		args = flags.Args()[1:]
 	}
-	if len(rest) != n {
-		return nil, fmt.Errorf("cannot run %s with %d arguments: it takes %d; --help tells which", flags.Name(), len(rest), n)
-	}
-	return rest, nil
 }
 
 // required says which of the flags was left out.

@@ -44,6 +44,7 @@ func verbs() []verb {
 	return []verb{
 		{"keys", "DIR", "make development keys and certificates", runKeys},
 		{"ddi", "--output FILE TREE", "make an image out of a directory or a tar archive", runDDI},
+		{"combine", "--output FILE IMAGE IMAGE...", "put the partitions of several images into one, for several architectures", runCombine},
 		{"join", "--signature FILE IMAGE", "put a signature that was made elsewhere into an image", runJoin},
 		{"sign", "--key FILE --cert FILE SETTINGS", "sign an initddi.conf for the boot partition", runSign},
 		{"initramfs", "--output FILE", "make stage 1 for a kernel", runInitramfs},

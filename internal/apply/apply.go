@@ -18,7 +18,6 @@ import (
 	"github.com/initddi/initddi/internal/dmtable"
 	"github.com/initddi/initddi/internal/extent"
 	"github.com/initddi/initddi/internal/fsprobe"
-	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/linux/dm"
 	"github.com/initddi/initddi/internal/linux/loop"
 	"github.com/initddi/initddi/internal/linux/memfile"
@@ -37,13 +36,15 @@ type Source struct {
 	BlockSize int64 // the device's logical block size in bytes
 	// Copy reads the image into memory instead of using it in place.
 	Copy bool
+	// Tree is where the hash tree lies if that is a file on a device of its own; nil if it is among the image's extents.
+	Tree *Source
 }
 
 // Image is an image that has been brought up. Its devices have names that mean nothing to anybody, until [Image.Settle].
 type Image struct {
 	control *dm.Control
 	names   []string // device mapper devices, the topmost last
-	backing *loop.Device
+	backing []*loop.Device
 	mount   *mount.Mount
 
 	// Superblock is the image's verity superblock.
@@ -58,7 +59,7 @@ type Image struct {
 }
 
 // Attach puts dm-verity over the data partition of an image. name is a prefix for the devices' temporary names. After an error nothing is left.
-func Attach(dev, name string, control *dm.Control, src Source, table *gpt.Table, a *resolve.Authentic) (_ *Image, err error) {
+func Attach(dev, name string, control *dm.Control, src Source, a *resolve.Authentic) (_ *Image, err error) {
 	f, err := os.Open(src.Device)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open %s: %w", src.Device, err)
@@ -71,19 +72,35 @@ func Attach(dev, name string, control *dm.Control, src Source, table *gpt.Table,
 		}
 	}()
 	file := extent.NewReader(f, src.Extents)
-	hash := dmtable.Region{Offset: a.Hash.Offset(table.SectorSize), Length: a.Hash.Size(table.SectorSize)}
-	if img.Superblock, err = Superblock(file, table, a); err != nil {
+	data, hash, tree := a.Data, a.Hash, f
+	if src.Tree != nil {
+		if tree, err = os.Open(src.Tree.Device); err != nil {
+			return nil, fmt.Errorf("cannot open %s: %w", src.Tree.Device, err)
+		}
+		defer tree.Close()
+		file, hash.Offset = extent.NewReader(tree, src.Tree.Extents), 0
+	}
+	if img.Superblock, err = Superblock(file, data, hash, a.RootHash); err != nil {
 		return nil, err
 	}
 	sb := img.Superblock
-	data := dmtable.Region{Offset: a.Data.Offset(table.SectorSize), Length: sb.DataSize()}
-	hash.Length = sb.HashTreeSize()
-	device, hashStart, err := img.gather(dev, name, f, src, data, hash)
+	data.Length, hash.Length = sb.DataSize(), sb.HashTreeSize()
+	inData := hash
+	if src.Tree != nil {
+		inData = dmtable.Region{}
+	}
+	device, hashStart, err := img.gather(dev, name+"-linear", f, src, data, inData)
 	if err != nil {
 		return nil, err
 	}
-	img.table, err = sb.Table(device, device, a.RootHash)
-	if err != nil {
+	treeDevice := device
+	if src.Tree != nil {
+		hashStart = 0
+		if treeDevice, _, err = img.gather(dev, name+"-tree", tree, *src.Tree, hash, dmtable.Region{}); err != nil {
+			return nil, err
+		}
+	}
+	if img.table, err = sb.Table(device, treeDevice, a.RootHash); err != nil {
 		return nil, err
 	}
 	img.table.HashStart += uint64(hashStart) / uint64(sb.HashBlockSize)
@@ -95,35 +112,35 @@ func Attach(dev, name string, control *dm.Control, src Source, table *gpt.Table,
 	return img, nil
 }
 
-// Superblock reads an image's verity superblock and holds it against the partitions and the root hash. Errors are those of the
-// file, and of package verity.
-func Superblock(file io.ReaderAt, table *gpt.Table, a *resolve.Authentic) (*verity.Superblock, error) {
-	sb, err := superblock(file, table, a)
+// Superblock reads a verity superblock at the start of the hash region and holds it against the regions and the root hash. Errors
+// are those of the file, and of package verity.
+func Superblock(file io.ReaderAt, data, hash dmtable.Region, rootHash []byte) (*verity.Superblock, error) {
+	sb, err := superblock(file, data, hash, rootHash)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the verity superblock: %w", err)
 	}
 	return sb, nil
 }
 
-func superblock(file io.ReaderAt, table *gpt.Table, a *resolve.Authentic) (*verity.Superblock, error) {
+func superblock(file io.ReaderAt, data, hash dmtable.Region, rootHash []byte) (*verity.Superblock, error) {
 	b := make([]byte, verity.SuperblockSize)
-	if _, err := file.ReadAt(b, a.Hash.Offset(table.SectorSize)); err != nil {
+	if _, err := file.ReadAt(b, hash.Offset); err != nil {
 		return nil, err
 	}
 	sb, err := verity.ParseSuperblock(b)
 	if err != nil {
 		return nil, err
 	}
-	if err := sb.Check(a.Data.Size(table.SectorSize), a.Hash.Size(table.SectorSize)); err != nil {
+	if err := sb.Check(data.Length, hash.Length); err != nil {
 		return nil, err
 	}
-	if n := sb.DigestSize(); n != len(a.RootHash) {
-		return nil, fmt.Errorf("%w algorithm %s, whose hashes have %d bytes: the root hash has %d", verity.ErrInvalid, sb.Algorithm, n, len(a.RootHash))
+	if n := sb.DigestSize(); n != len(rootHash) {
+		return nil, fmt.Errorf("%w algorithm %s, whose hashes have %d bytes: the root hash has %d", verity.ErrInvalid, sb.Algorithm, n, len(rootHash))
 	}
 	return sb, nil
 }
 
-// gather makes one device with the data region at its start and the hash region behind it, and returns it as MAJOR:MINOR with
+// gather makes one device, called name, with the data region at its start and the hash region behind it, and returns it as MAJOR:MINOR with
 // the byte offset of the hash region.
 func (img *Image) gather(dev, name string, f *os.File, src Source, data, hash dmtable.Region) (string, int64, error) {
 	hashBlock := int64(img.Superblock.HashBlockSize)
@@ -145,17 +162,17 @@ func (img *Image) gather(dev, name string, f *os.File, src Source, data, hash dm
 	default:
 		return "", 0, why
 	}
-	var err error
-	img.backing, err = loop.Attach(dev, f, loop.Options{DirectIO: true, BlockSize: uint32(src.BlockSize), Offset: offset})
+	backing, err := loop.Attach(dev, f, loop.Options{DirectIO: true, BlockSize: uint32(src.BlockSize), Offset: offset})
 	if err != nil {
 		return "", 0, err
 	}
-	device := fmt.Sprintf("7:%d", img.backing.Minor)
+	img.backing = append(img.backing, backing)
+	device := fmt.Sprintf("7:%d", backing.Minor)
 	for i := range targets {
 		targets[i].Params = strings.Replace(targets[i].Params, placeholder, device, 1)
 	}
-	img.Pieces = len(targets)
-	info, err := img.create(name+"-linear", targets)
+	img.Pieces += len(targets)
+	info, err := img.create(name, targets)
 	if err != nil {
 		return "", 0, err
 	}
@@ -201,11 +218,12 @@ func (img *Image) copy(dev, name string, f *os.File, src Source, data, hash dmta
 			return "", 0, fmt.Errorf("cannot copy the image into memory: %w", err)
 		}
 	}
-	img.backing, err = loop.Attach(dev, mem, loop.Options{})
+	backing, err := loop.Attach(dev, mem, loop.Options{})
 	if err != nil {
 		return "", 0, err
 	}
-	return fmt.Sprintf("7:%d", img.backing.Minor), hashStart, nil
+	img.backing = append(img.backing, backing)
+	return fmt.Sprintf("7:%d", backing.Minor), hashStart, nil
 }
 
 // create makes a read-only device mapper device and remembers it.
@@ -297,7 +315,16 @@ func (img *Image) Settle(name, option string) error {
 			return err
 		}
 	}
-	return img.backing.Close()
+	return img.closeBacking()
+}
+
+func (img *Image) closeBacking() error {
+	var errs []error
+	for _, b := range img.backing {
+		errs = append(errs, b.Close())
+	}
+	img.backing = nil
+	return errors.Join(errs...)
 }
 
 // Discard takes the image's mount and devices away. Calling it again is harmless.
@@ -312,9 +339,6 @@ func (img *Image) Discard() error {
 		errs = append(errs, img.control.Remove(img.names[i], true))
 	}
 	img.names = nil
-	if img.backing != nil {
-		errs = append(errs, img.backing.Close())
-		img.backing = nil
-	}
+	errs = append(errs, img.closeBacking())
 	return errors.Join(errs...)
 }

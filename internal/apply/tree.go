@@ -9,8 +9,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 
+	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/osrelease"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/resolve"
@@ -27,10 +29,32 @@ const maxOSRelease = 64 << 10
 // handOverDirs must exist in the tree, or the hand-over has no place for what it carries.
 var handOverDirs = [...]string{"dev", "proc", "sys", "run"}
 
-// ReadTree reads what the identity rules and the hand-over need to know. inits returns the next inits to look for, best first.
-func ReadTree(t Opener, fstype string, inits func(plan.Kind) []string) (*resolve.Tree, error) {
-	tree := &resolve.Tree{FileSystem: fstype, Kind: plan.KindOS}
-	if is, err := exists(t, "/etc/initrd-release"); err != nil {
+// usrTree shows the tree of a /usr as the root will show it: at /usr, and at the links into it. A link with an absolute target
+// leads where it leads on the root if that begins with one of the links; one into /usr by name leads nowhere.
+type usrTree struct{ Opener }
+
+func (t usrTree) Open(name string) (*os.File, error) {
+	inside, ok := strings.CutPrefix(name, "/usr/")
+	if !ok {
+		if link, _, _ := strings.Cut(strings.TrimPrefix(name, "/"), "/"); link != "bin" && link != "sbin" && link != "lib" && link != "lib64" {
+			return nil, &os.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+		}
+		inside = strings.TrimPrefix(name, "/")
+	}
+	return t.Opener.Open("/" + inside)
+}
+
+// ReadTree reads what the identity rules and the hand-over need to know of a tree that is the root, or the /usr, of a system.
+// inits returns the next inits to look for, best first.
+func ReadTree(t Opener, d gpt.Designator, fstype string, inits func(plan.Kind) []string) (*resolve.Tree, error) {
+	tree := &resolve.Tree{Designator: d, FileSystem: fstype, Kind: plan.KindOS}
+	initrdRelease := "/etc/initrd-release"
+	if d == gpt.Usr {
+		t = usrTree{t}
+		// The hand-over makes the link that /etc would have.
+		initrdRelease = "/usr/lib/initrd-release"
+	}
+	if is, err := exists(t, initrdRelease); err != nil {
 		return nil, err
 	} else if is {
 		tree.Kind = plan.KindInitrd
@@ -59,6 +83,9 @@ func ReadTree(t Opener, fstype string, inits func(plan.Kind) []string) (*resolve
 		}
 	}
 	for _, dir := range handOverDirs {
+		if d == gpt.Usr {
+			break // they are made
+		}
 		if is, err := isDir(t, dir); err != nil {
 			return nil, err
 		} else if !is {

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/initddi/initddi/internal/extent"
+	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/osrelease"
 	"github.com/initddi/initddi/internal/plan"
 )
@@ -95,7 +96,7 @@ func TestReadTree(t *testing.T) {
 		{"an empty directory of extensions", append([]string{"usr/lib/extension-release.d/"}, mountPoints...), "no os-release os    []"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			tree, err := ReadTree(treeOf(t, test.lines...), "erofs", inits)
+			tree, err := ReadTree(treeOf(t, test.lines...), gpt.Root, "erofs", inits)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -117,21 +118,21 @@ func TestReadTreeErrors(t *testing.T) {
 	for _, name := range []string{"/etc/initrd-release", "/etc/os-release", "/usr/lib/extension-release.d", "/etc/extension-release.d", "dev", "run", "/sbin/init"} {
 		d := treeOf(t, whole...)
 		d.errs[name] = syscall.EIO
-		if _, err := ReadTree(d, "erofs", inits); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), name) {
+		if _, err := ReadTree(d, gpt.Root, "erofs", inits); !errors.Is(err, syscall.EIO) || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	d := treeOf(t, append([]string{"etc/extension-release.d/extension-release.x"}, whole...)...)
 	d.broken = "/etc/extension-release.d"
-	if tree, err := ReadTree(d, "erofs", inits); err == nil {
+	if tree, err := ReadTree(d, gpt.Root, "erofs", inits); err == nil {
 		t.Errorf("an extension whose directory cannot be read is a boot image: %+v", tree)
 	}
 	var syntax *osrelease.SyntaxError
-	if _, err := ReadTree(treeOf(t, append([]string{"etc/os-release=nonsense"}, mountPoints...)...), "erofs", inits); !errors.As(err, &syntax) {
+	if _, err := ReadTree(treeOf(t, append([]string{"etc/os-release=nonsense"}, mountPoints...)...), gpt.Root, "erofs", inits); !errors.As(err, &syntax) {
 		t.Error(err)
 	}
 	for name, line := range map[string]string{"too large": "etc/os-release=" + strings.Repeat("#", maxOSRelease+1), "a directory": "etc/os-release/x"} {
-		if _, err := ReadTree(treeOf(t, append([]string{line}, mountPoints...)...), "erofs", inits); !errors.Is(err, fs.ErrInvalid) {
+		if _, err := ReadTree(treeOf(t, append([]string{line}, mountPoints...)...), gpt.Root, "erofs", inits); !errors.Is(err, fs.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -140,7 +141,7 @@ func TestReadTreeErrors(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(d.dir, "etc/os-release"), 0o644); err != nil {
 		t.Skip("needs a file system with pipes: ", err)
 	}
-	if _, err := ReadTree(d, "erofs", inits); !errors.Is(err, fs.ErrInvalid) {
+	if _, err := ReadTree(d, gpt.Root, "erofs", inits); !errors.Is(err, fs.ErrInvalid) {
 		t.Errorf("a pipe: %v", err)
 	}
 }

@@ -30,15 +30,17 @@ import (
 )
 
 // sample is the image that the machine comes with.
-func sample(t *testing.T) ([]byte, *gpt.Table, *resolve.Authentic) {
+func sample(t *testing.T) ([]byte, *resolve.Authentic) {
 	t.Helper()
 	b, err := os.ReadFile("/tests/os.raw")
 	must(t, err)
 	table, err := gpt.Read(bytes.NewReader(b), int64(len(b)), 0)
 	must(t, err)
-	a := &resolve.Authentic{Data: table.Partitions[0], Hash: table.Partitions[1]}
-	a.RootHash = slices.Concat(a.Data.UUID[:], a.Hash.UUID[:])
-	return b, table, a
+	data, hash := table.Partitions[0], table.Partitions[1]
+	region := func(p gpt.Partition) dmtable.Region {
+		return dmtable.Region{Offset: p.Offset(table.SectorSize), Length: p.Size(table.SectorSize)}
+	}
+	return b, &resolve.Authentic{Designator: gpt.Root, Data: region(data), Hash: region(hash), RootHash: slices.Concat(data.UUID[:], hash.UUID[:])}
 }
 
 func must(t *testing.T, err error) {
@@ -107,7 +109,7 @@ func inits(plan.Kind) []string { return []string{"/sbin/init"} }
 // TestVMInPlaceAndCopied brings the image up in every way and reads all of it.
 func TestVMInPlaceAndCopied(t *testing.T) {
 	kerneltest.NeedMachine(t)
-	file, table, a := sample(t)
+	file, a := sample(t)
 	c := control(t)
 	for _, test := range []struct {
 		name   string
@@ -128,7 +130,7 @@ func TestVMInPlaceAndCopied(t *testing.T) {
 			src := partition(t, file, test.piece)
 			src.BlockSize, src.Copy = test.block, test.ask
 			before := inUse()
-			img, err := Attach("/dev", "test", c, src, table, a)
+			img, err := Attach("/dev", "test", c, src, a)
 			must(t, err)
 			if (img.Pieces > 0) != test.pieces || !errors.Is(img.Copied, test.copied) {
 				t.Errorf("%d pieces, copied: %v", img.Pieces, img.Copied)
@@ -152,7 +154,7 @@ func checkContent(t *testing.T, img *Image) {
 	}
 	m, err := img.Mount(fstype, "/dev/"+img.Device)
 	must(t, err)
-	tree, err := ReadTree(m, fstype, inits)
+	tree, err := ReadTree(m, gpt.Root, fstype, inits)
 	must(t, err)
 	if tree.Kind != plan.KindOS || tree.OSRelease.Get("ID") != "sample" || tree.Init != "/sbin/init" || len(tree.MissingDirs) != 0 {
 		t.Errorf("%+v", tree)
@@ -168,12 +170,12 @@ func checkContent(t *testing.T, img *Image) {
 // TestVMSettle hands an image over: it has its name, and is gone when its user is.
 func TestVMSettle(t *testing.T) {
 	kerneltest.NeedMachine(t)
-	file, table, a := sample(t)
+	file, a := sample(t)
 	for _, option := range []string{"", "panic_on_corruption"} {
 		src := partition(t, file, 64<<10)
 		before := inUse()
 		c := control(t)
-		img, err := Attach("/dev", "test", c, src, table, a)
+		img, err := Attach("/dev", "test", c, src, a)
 		must(t, err)
 		m, err := img.Mount("erofs", "/dev/"+img.Device)
 		must(t, err)
@@ -195,16 +197,38 @@ func TestVMSettle(t *testing.T) {
 	}
 }
 
+// TestVMTreeElsewhere: file system and hash tree in two files, each on a device of its own.
+func TestVMTreeElsewhere(t *testing.T) {
+	kerneltest.NeedMachine(t)
+	file, a := sample(t)
+	c := control(t)
+	for _, ask := range []bool{false, true} {
+		src := partition(t, file[a.Data.Offset:][:a.Data.Length], 64<<10)
+		tree := partition(t, file[a.Hash.Offset:][:a.Hash.Length], 4096)
+		src.Copy, tree.Copy, src.Tree = ask, ask, &tree
+		before := inUse()
+		two := *a
+		two.Data, two.Hash = dmtable.Region{Length: a.Data.Length}, dmtable.Region{Offset: a.Data.Length, Length: a.Hash.Length}
+		img, err := Attach("/dev", "test", c, src, &two)
+		must(t, err)
+		if fstype, err := img.FileSystem("/dev"); err != nil || fstype != "erofs" {
+			t.Errorf("copy %v: read as %q, %v", ask, fstype, err)
+		}
+		must(t, img.Discard())
+		wantInUse(t, before)
+	}
+}
+
 // TestVMDamaged: whatever is wrong, it is said, nothing false is read, and nothing is left behind.
 func TestVMDamaged(t *testing.T) {
 	kerneltest.NeedMachine(t)
-	file, table, a := sample(t)
+	file, a := sample(t)
 	c := control(t)
-	dataAt, hashAt := a.Data.Offset(table.SectorSize), a.Hash.Offset(table.SectorSize)
+	dataAt, hashAt := a.Data.Offset, a.Hash.Offset
 	other := *a
 	other.RootHash = bytes.Repeat([]byte{7}, 32)
 	short := *a
-	short.Data.LastLBA = short.Data.FirstLBA + 7
+	short.Data.Length = 4096
 	for _, test := range []struct {
 		name    string
 		flip    int64 // bit of the file, -1: none
@@ -227,7 +251,7 @@ func TestVMDamaged(t *testing.T) {
 			}
 			src := partition(t, b, 64<<10)
 			before := inUse()
-			img, err := Attach("/dev", "test", c, src, table, test.a)
+			img, err := Attach("/dev", "test", c, src, test.a)
 			if test.attach != nil {
 				if !errors.Is(err, test.attach) || img != nil {
 					t.Errorf("%v, want %v", err, test.attach)
@@ -251,13 +275,13 @@ func TestVMDamaged(t *testing.T) {
 // TestVMDamagedLater: a block that is read after the mount.
 func TestVMDamagedLater(t *testing.T) {
 	kerneltest.NeedMachine(t)
-	file, table, a := sample(t)
+	file, a := sample(t)
 	b := bytes.Clone(file)
 	// In the middle of the data lies the blob.
-	b[a.Data.Offset(table.SectorSize)+a.Data.Size(table.SectorSize)/2] ^= 1
+	b[a.Data.Offset+a.Data.Length/2] ^= 1
 	src := partition(t, b, 64<<10)
 	before := inUse()
-	img, err := Attach("/dev", "test", control(t), src, table, a)
+	img, err := Attach("/dev", "test", control(t), src, a)
 	must(t, err)
 	m, err := img.Mount("erofs", "/dev/"+img.Device)
 	must(t, err)
@@ -276,23 +300,23 @@ func TestVMDamagedLater(t *testing.T) {
 
 func TestVMAttachFails(t *testing.T) {
 	kerneltest.NeedMachine(t)
-	file, table, a := sample(t)
+	file, a := sample(t)
 	src := partition(t, file, 64<<10)
 	before := inUse()
 	c := control(t)
 	// The name is taken: the loop device that was made for it must go again.
 	_, err := c.Create("test", "")
 	must(t, err)
-	if _, err := Attach("/dev", "test", c, src, table, a); !errors.Is(err, unix.EBUSY) {
+	if _, err := Attach("/dev", "test", c, src, a); !errors.Is(err, unix.EBUSY) {
 		t.Error(err)
 	}
 	must(t, c.Remove("test", false))
 	src.Extents = src.Extents[:len(src.Extents)/2]
-	if _, err := Attach("/dev", "test", c, src, table, a); err == nil {
+	if _, err := Attach("/dev", "test", c, src, a); err == nil {
 		t.Error("half a file was brought up")
 	}
 	src.Device = "/dev/nothing"
-	if _, err := Attach("/dev", "test", c, src, table, a); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Attach("/dev", "test", c, src, a); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
 	wantInUse(t, before)

@@ -21,6 +21,7 @@ import (
 	"slices"
 
 	"github.com/initddi/initddi/internal/discover"
+	"github.com/initddi/initddi/internal/dmtable"
 	"github.com/initddi/initddi/internal/extent"
 	"github.com/initddi/initddi/internal/fsprobe"
 	"github.com/initddi/initddi/internal/gpt"
@@ -58,6 +59,7 @@ type Image struct {
 
 	r      io.ReaderAt
 	file   *os.File // nil for an image from [Read]
+	tree   *os.File // the hash tree beside an image without a partition table, else nil
 	name   string
 	size   int64
 	plan   *plan.Plan
@@ -68,7 +70,8 @@ type Image struct {
 
 // verityFacts is what lies below the signature. It is filled for an accepted image, or where unverified facts were asked for.
 type verityFacts struct {
-	data, hash gpt.Partition
+	data, hash dmtable.Region
+	partition  int // number of the data's, 0 without a partition table
 	rootHash   []byte
 	sb         *verity.Superblock
 	fs         fsprobe.FS
@@ -101,11 +104,17 @@ func open(f *os.File, o Options) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot find the size of %s: %w", f.Name(), err)
 	}
-	img, err := Read(f, size, filepath.Base(f.Name()), o)
-	if err != nil {
+	img := &Image{r: f, file: f, name: filepath.Base(f.Name()), size: size}
+	var beside discover.Sidecars
+	if info.Mode().IsRegular() {
+		beside = besideFile(filepath.Dir(f.Name()))
+	}
+	if err := img.read(o, beside); err != nil {
+		if img.tree != nil {
+			img.tree.Close()
+		}
 		return nil, err
 	}
-	img.file = f
 	return img, nil
 }
 
@@ -114,17 +123,22 @@ func open(f *os.File, o Options) (*Image, error) {
 // [ErrNotDDI] where there is none.
 func Read(r io.ReaderAt, size int64, name string, o Options) (*Image, error) {
 	img := &Image{r: r, name: name, size: size}
+	return img, img.read(o, nil)
+}
+
+// read reads what says what the image is, and judges it. beside may be nil.
+func (img *Image) read(o Options, beside discover.Sidecars) error {
 	var err error
-	if img.facts.Table, err = gpt.Read(r, size, 0); err != nil {
-		return nil, fmt.Errorf("cannot read the partition table of %s: %w: %w", name, ErrNotDDI, err)
+	if img.facts.Table, err = gpt.Read(img.r, img.size, 0); err != nil && !img.isBare(err, beside) {
+		return fmt.Errorf("cannot read the partition table of %s: %w: %w", img.name, ErrNotDDI, err)
 	}
-	img.facts.Extents = extent.List{{Length: size}}
+	img.facts.Extents = extent.List{{Length: img.size + img.facts.Beside.Tree}}
 	if img.Architecture, err = architecture(img.facts.Table); err != nil {
-		return nil, err
+		return err
 	}
 	img.plan = o.narrowed()
-	img.judge(o)
-	return img, nil
+	img.judge(o, beside)
+	return nil
 }
 
 // narrowed returns the plan that the options make: one that takes their root hash, and no other, and their policy.
@@ -150,8 +164,11 @@ func (o Options) narrowed() *plan.Plan {
 // several, else the one that it is for.
 func architecture(t *gpt.Table) (gpt.Arch, error) {
 	own, ok := gpt.ArchOf(runtime.GOARCH)
+	if t == nil && ok {
+		return own, nil
+	}
 	var found []gpt.Arch
-	for _, p := range t.Partitions {
+	for _, p := range partitions(t) {
 		if _, a, known := gpt.Lookup(p.Type); known && a != gpt.NoArch && !slices.Contains(found, a) {
 			found = append(found, a)
 		}
@@ -166,15 +183,14 @@ func architecture(t *gpt.Table) (gpt.Arch, error) {
 }
 
 // judge asks the questions that stage 1 asks, in its order, and stops where it would.
-func (img *Image) judge(o Options) {
+func (img *Image) judge(o Options, beside discover.Sidecars) {
 	refuse := func(rule resolve.Rule, err error) {
 		img.Refusal = &resolve.Refusal{Candidate: img.name, Rule: rule, Err: err}
 	}
-	_, doc, err := discover.ReadDDI(img.r, img.size, img.Architecture)
+	err := img.readSignature(beside)
 	if err != nil {
 		refuse(resolve.RuleReadable, err)
 	}
-	img.facts.Signature = doc
 	if o.Signature != nil {
 		img.facts.Signature = &signature.Document{RootHash: img.claimedRootHash(o.RootHash), Signature: o.Signature}
 	}
@@ -182,7 +198,7 @@ func (img *Image) judge(o Options) {
 		img.facts.Authentic, img.Refusal = resolve.Authenticate(img.plan, img.name, img.Architecture, &img.facts)
 	}
 	if a := img.facts.Authentic; a != nil {
-		img.verity.data, img.verity.hash, img.verity.rootHash = a.Data, a.Hash, a.RootHash
+		img.verity.data, img.verity.hash, img.verity.partition, img.verity.rootHash = a.Data, a.Hash, a.DataPartition, a.RootHash
 	} else if !o.Unverified || !img.claim() {
 		return
 	}
@@ -199,29 +215,68 @@ func (img *Image) judge(o Options) {
 	}
 }
 
+// readSignature reads the image's own signature, or what lies beside it.
+func (img *Image) readSignature(beside discover.Sidecars) error {
+	if img.facts.Table == nil {
+		return nil
+	}
+	var err error
+	if _, img.facts.Signature, err = discover.ReadDDI(img.r, img.size, img.Architecture); err != nil || img.facts.Signature != nil || beside == nil {
+		return err
+	}
+	if img.facts.Beside, err = discover.ReadBeside(beside, img.name); err == nil {
+		_, err = discover.Complete(img.facts.Table, nil, img.facts.Beside)
+	}
+	return err
+}
+
 // claimedRootHash returns the root hash that a signature from elsewhere goes with: the one that was given, else the image's
 // own, else the one that its partition UUIDs make.
 func (img *Image) claimedRootHash(given []byte) []byte {
-	if given != nil {
+	switch {
+	case given != nil:
 		return given
+	case img.facts.Signature != nil:
+		return img.facts.Signature.RootHash
+	case img.facts.Beside.RootHash != nil:
+		return img.facts.Beside.RootHash
 	}
-	if d := img.facts.Signature; d != nil {
-		return d.RootHash
+	d, hash := img.fileSystem()
+	data, tree := img.one(d), img.one(hash)
+	return slices.Concat(data.UUID[:], tree.UUID[:])
+}
+
+// fileSystem returns what the image's file system is, going by which partitions there are, and what its hash tree is.
+func (img *Image) fileSystem() (d, hash gpt.Designator) {
+	if img.facts.Beside.Designator == gpt.Usr || img.one(gpt.Root).Number == 0 && img.one(gpt.Usr).Number != 0 {
+		return gpt.Usr, gpt.UsrVerity
 	}
-	data, hash := img.one(gpt.Root), img.one(gpt.RootVerity)
-	return slices.Concat(data.UUID[:], hash.UUID[:])
+	return gpt.Root, gpt.RootVerity
 }
 
 // claim fills in what a refused image says of itself, and reports whether it says enough.
 func (img *Image) claim() bool {
 	v := &img.verity
-	v.data, v.hash, v.rootHash = img.one(gpt.Root), img.one(gpt.RootVerity), img.claimedRootHash(nil)
-	return v.data.Number != 0 && v.hash.Number != 0
+	v.rootHash = img.claimedRootHash(nil)
+	t := img.facts.Table
+	if t == nil {
+		v.data, v.hash = dmtable.Region{Length: img.size}, dmtable.Region{Offset: img.size, Length: img.facts.Beside.Tree}
+		return len(v.rootHash) >= 32
+	}
+	d, hash := img.fileSystem()
+	data, tree := img.one(d), img.one(hash)
+	v.partition = data.Number
+	if data.Number == 0 || tree.Number == 0 {
+		return false
+	}
+	v.data = dmtable.Region{Offset: data.Offset(t.SectorSize), Length: data.Size(t.SectorSize)}
+	v.hash = dmtable.Region{Offset: tree.Offset(t.SectorSize), Length: tree.Size(t.SectorSize)}
+	return true
 }
 
 // one returns the first partition of a designator, the zero value if there is none.
 func (img *Image) one(d gpt.Designator) gpt.Partition {
-	if t, ok := gpt.TypeOf(d, img.Architecture); ok {
+	if t, ok := gpt.TypeOf(d, img.Architecture); ok && img.facts.Table != nil {
 		if found := img.facts.Table.ByType(t); len(found) > 0 {
 			return found[0]
 		}
@@ -229,9 +284,8 @@ func (img *Image) one(d gpt.Designator) gpt.Partition {
 	return gpt.Partition{}
 }
 
-func (img *Image) section(p gpt.Partition) *io.SectionReader {
-	s := img.facts.Table.SectorSize
-	return io.NewSectionReader(img.r, p.Offset(s), p.Size(s))
+func (img *Image) section(r dmtable.Region) *io.SectionReader {
+	return io.NewSectionReader(img.r, r.Offset, r.Length)
 }
 
 // readVerity reads the superblock, and, every byte checked, what file system lies above it.
@@ -258,7 +312,7 @@ func (img *Image) readVerity() error {
 		return fmt.Errorf("cannot recognise the file system of the image: %w", err)
 	}
 	if img.Refusal == nil {
-		img.Refusal = resolve.CheckFileSystem(img.plan, img.name, string(v.fs.Type))
+		img.Refusal = resolve.CheckFileSystem(img.plan, img.name, img.facts.Authentic.Designator, string(v.fs.Type))
 	}
 	return nil
 }
@@ -301,10 +355,13 @@ func (img *Image) DataSize() int64 {
 
 // Close closes the file. What was mounted stays.
 func (img *Image) Close() error {
-	if img.file == nil {
-		return nil
+	var errs []error
+	for _, f := range []*os.File{img.file, img.tree} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
 	}
-	return img.file.Close()
+	return errors.Join(errs...)
 }
 
 // readerWith ends a long read with its context.

@@ -60,6 +60,11 @@ func testVerdicts(t *testing.T, s *dditest.Set) {
 		{dditest.Backup, "", ""},
 		{dditest.Flipped, "", ""}, // only --validate reads that far
 		{dditest.Foreign, "", ""},
+		{dditest.Usr, "", ""},
+		{dditest.Both, "", ""},
+		{dditest.Beside, "", ""},
+		{dditest.Bare, "", ""},
+		{dditest.BareUsr, "", ""},
 		{dditest.Stranger, resolve.RuleSigned, "signer is not trusted"},
 		{dditest.Unsigned, resolve.RuleSigned, "no signature"},
 		{dditest.NoSig, resolve.RuleSigned, "no signature"},
@@ -106,8 +111,11 @@ func testVerdictIsStage1s(t *testing.T, s *dditest.Set) {
 	dir := t.TempDir()
 	fat := filepath.Join(dir, "esp")
 	run(t, "mkfs.vfat", "-C", fat, "131072")
-	for _, name := range dditest.Images() {
+	images := append(dditest.Images(), dditest.Usr, dditest.Both, dditest.Beside, dditest.Bare, dditest.BareUsr)
+	part := resolve.Partition{Node: "esp", Size: 131072 << 10, Listing: &resolve.Listing{}}
+	for _, name := range append(images, dditest.Sidecars()...) {
 		run(t, "mcopy", "-i", fat, s.Path(name), "::/"+name)
+		part.Listing.Files = append(part.Listing.Files, resolve.File{Path: "/" + name})
 	}
 	dev, err := os.OpenRoot(dir)
 	if err != nil {
@@ -115,10 +123,9 @@ func testVerdictIsStage1s(t *testing.T, s *dditest.Set) {
 	}
 	defer dev.Close()
 	m := &discover.Machine{Dev: dev}
-	part := resolve.Partition{Node: "esp", Size: 131072 << 10}
 	for _, cert := range []string{dditest.Cert, dditest.StrangerCert} {
 		p := trust(t, s, cert)
-		for _, name := range dditest.Images() {
+		for _, name := range images {
 			img, err := ddi.Open(s.Path(name), ddi.Options{Plan: p})
 			if err != nil {
 				if boot := m.ReadImage(part, "x86-64", "/"+name); boot.Err == nil {

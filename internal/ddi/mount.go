@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/initddi/initddi/internal/apply"
+	"github.com/initddi/initddi/internal/extent"
 	"github.com/initddi/initddi/internal/linux/dm"
 	"github.com/initddi/initddi/internal/linux/mount"
 	"github.com/initddi/initddi/internal/plan"
@@ -70,7 +71,10 @@ func (img *Image) Mount(dir string, drivers *Drivers) (*Mounted, error) {
 	if err != nil {
 		return nil, err
 	}
-	source := apply.Source{Device: img.file.Name(), Extents: img.facts.Extents, BlockSize: blockSize}
+	source := apply.Source{Device: img.file.Name(), Extents: extent.List{{Length: img.size}}, BlockSize: blockSize}
+	if img.tree != nil {
+		source.Tree = &apply.Source{Device: img.tree.Name(), Extents: extent.List{{Length: img.facts.Beside.Tree}}, BlockSize: blockSize}
+	}
 	a := img.facts.Authentic
 	// The same image can be mounted several times, and a process number comes again while a mount is still there.
 	random := make([]byte, 4)
@@ -78,7 +82,7 @@ func (img *Image) Mount(dir string, drivers *Drivers) (*Mounted, error) {
 		return nil, fmt.Errorf("cannot make a device name: %w", err)
 	}
 	name := devicePrefix + hex.EncodeToString(random)
-	up, err := apply.Attach("/dev", name, control, source, img.facts.Table, a)
+	up, err := apply.Attach("/dev", name, control, source, a)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +115,7 @@ func (img *Image) mount(up *apply.Image, drivers *Drivers) (*mount.Mount, *Mount
 	if err != nil {
 		return fail(err)
 	}
-	if img.Refusal = resolve.CheckFileSystem(img.plan, img.name, fstype); img.Refusal != nil {
+	if img.Refusal = resolve.CheckFileSystem(img.plan, img.name, img.facts.Authentic.Designator, fstype); img.Refusal != nil {
 		return nil, nil, img.Refusal
 	}
 	if err := drivers.Need(fstype); err != nil {
@@ -122,7 +126,7 @@ func (img *Image) mount(up *apply.Image, drivers *Drivers) (*mount.Mount, *Mount
 		return fail(err)
 	}
 	out := &Mounted{Image: img.file.Name(), RootHash: hex.EncodeToString(img.facts.Authentic.RootHash), FileSystem: fstype}
-	tree, err := apply.ReadTree(m, fstype, img.plan.InitsFor)
+	tree, err := apply.ReadTree(m, img.facts.Authentic.Designator, fstype, img.plan.InitsFor)
 	if err != nil {
 		if up.Corrupt() {
 			return fail(err)

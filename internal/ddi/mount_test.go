@@ -45,6 +45,7 @@ func TestMount(t *testing.T) {
 	m := &mounter{t: t, dir: dir, plan: p, drivers: drivers, at: t.TempDir()}
 	before := devices(t)
 	m.good()
+	m.kinds()
 	m.damaged()
 	m.refused()
 	for end := time.Now().Add(5 * time.Second); devices(t) != before; time.Sleep(50 * time.Millisecond) {
@@ -107,6 +108,24 @@ func (m *mounter) good() {
 		if err := ddi.Unmount(not); !errors.Is(err, ddi.ErrNotOurs) {
 			t.Errorf("unmounting %s: %v, want ErrNotOurs", not, err)
 		}
+	}
+}
+
+// kinds: images of other forms, whose tree is the same.
+func (m *mounter) kinds() {
+	for name, file := range map[string]string{
+		dditest.Usr: "lib/os-release", dditest.Both: "usr/lib/os-release", dditest.Beside: "usr/lib/os-release",
+		dditest.Bare: "usr/lib/os-release", dditest.BareUsr: "lib/os-release",
+	} {
+		got, err := m.mount(name, m.at)
+		if err != nil {
+			m.t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if b, err := os.ReadFile(filepath.Join(m.at, file)); err != nil || string(b) != dditest.OSRelease || got.ID != "example" {
+			m.t.Errorf("%s: %+v, os-release %q, %v", name, got, b, err)
+		}
+		m.unmount()
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/guid"
 	"github.com/initddi/initddi/internal/resolve"
+	"github.com/initddi/initddi/internal/signature"
 )
 
 // Report describes an image. Where systemd-dissect --json has a field, it has the same name and values here.
@@ -18,6 +19,8 @@ type Report struct {
 	SectorSize   int64     `json:"sectorSize"` // of the partition table
 	ImageUUID    guid.GUID `json:"imageUuid"`  // of the partition table
 	Architecture gpt.Arch  `json:"architecture"`
+	// Sidecars are the files beside the image that count.
+	Sidecars []string `json:"sidecars,omitempty"`
 	// Damaged says what is wrong with the first copy of the partition table where the second was used.
 	Damaged   string     `json:"damaged,omitempty"`
 	Verdict   Verdict    `json:"verdict"`
@@ -80,10 +83,12 @@ type Partition struct {
 func (img *Image) Report() *Report {
 	t := img.facts.Table
 	r := &Report{
-		Name: img.name, Size: img.size, SectorSize: t.SectorSize, ImageUUID: t.DiskUUID, Architecture: img.Architecture,
-		Verdict: img.verdict(), Signature: img.signature(),
+		Name: img.name, Size: img.size, Architecture: img.Architecture,
+		Verdict: img.verdict(), Signature: img.signature(), Sidecars: img.facts.Beside.Files,
 	}
-	if t.Backup {
+	if t == nil {
+		r.Mounts = img.bare()
+	} else if r.SectorSize, r.ImageUUID = t.SectorSize, t.DiskUUID; t.Backup {
 		r.Damaged = t.PrimaryErr.Error()
 	}
 	if sb := img.verity.sb; sb != nil && img.shown {
@@ -93,7 +98,7 @@ func (img *Image) Report() *Report {
 			DataSize: sb.DataSize(), TreeSize: sb.HashTreeSize(), Salt: hex.EncodeToString(sb.Salt),
 		}
 	}
-	for _, p := range t.Partitions {
+	for _, p := range partitions(t) {
 		r.Mounts = append(r.Mounts, img.partition(p))
 	}
 	return r
@@ -108,6 +113,9 @@ func (img *Image) verdict() Verdict {
 
 func (img *Image) signature() *Signature {
 	d := img.facts.Signature
+	if b := img.facts.Beside; d == nil && b.Signature != nil {
+		d = &signature.Document{RootHash: img.claimedRootHash(nil), Signature: b.Signature}
+	}
 	if d == nil {
 		return nil
 	}
@@ -136,7 +144,7 @@ func (img *Image) partition(p gpt.Partition) Partition {
 	switch d {
 	case gpt.Root, gpt.Usr:
 		verity = img.protection(d)
-		if p.Number == img.verity.data.Number && img.shown {
+		if p.Number == img.verity.partition && img.shown {
 			fstype = img.verity.fs.Type
 		}
 	case gpt.RootVerity, gpt.UsrVerity:
@@ -154,6 +162,20 @@ func (img *Image) partition(p gpt.Partition) Partition {
 		out.RW = "ro"
 	}
 	return out
+}
+
+// bare describes an image without a partition table as if it had one, as systemd-dissect does.
+func (img *Image) bare() []Partition {
+	d, _ := img.fileSystem()
+	verity, fstype := "yes", img.verity.fs.Type
+	if img.facts.Beside.Signature != nil {
+		verity = "signed"
+	}
+	p := Partition{RW: "ro", Designator: d, Size: img.size, Architecture: &img.Architecture, Verity: &verity}
+	if img.shown && fstype != "" {
+		p.FileSystem = &fstype
+	}
+	return []Partition{p}
 }
 
 // protection returns the word for how a file system's partition is protected, going by which partitions there are.

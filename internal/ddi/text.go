@@ -17,9 +17,14 @@ func (r *Report) Print(w io.Writer, legend bool) {
 	}
 	field("Name", "%s", r.Name)
 	field("Size", "%s", bytesText(r.Size))
-	field("Sec. Size", "%d", r.SectorSize)
-	field("Image UUID", "%s", r.ImageUUID)
+	if r.SectorSize != 0 {
+		field("Sec. Size", "%d", r.SectorSize)
+		field("Image UUID", "%s", r.ImageUUID)
+	}
 	field("Arch.", "%s", r.Architecture)
+	if len(r.Sidecars) > 0 {
+		field("Beside it", "%s", Printable(strings.Join(r.Sidecars, ", ")))
+	}
 	if r.Damaged != "" {
 		field("Damaged", "%s; read from the second copy", r.Damaged)
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/initddi/initddi/internal/extent"
@@ -121,7 +122,55 @@ func (m *Machine) ReadImage(part resolve.Partition, arch gpt.Arch, file string) 
 	}
 	r := extent.NewReader(dev, img.Extents)
 	img.Table, img.Signature, img.Err = ReadDDI(r, r.Size(), arch)
+	if img.Signature != nil {
+		return img
+	}
+	dir := onFAT{vol, part.Listing}
+	img.Beside, err = ReadBeside(dir, file)
+	if err == nil {
+		img.Err, err = Complete(img.Table, img.Err, img.Beside)
+	}
+	if err == nil && img.Err == nil && img.Beside.Tree > 0 {
+		var tree extent.List
+		if entry, err = vol.Stat(img.Beside.Files[len(img.Beside.Files)-1]); err == nil {
+			tree, err = vol.Extents(entry)
+		}
+		img.Extents = append(img.Extents, tree...)
+	}
+	if err != nil {
+		img.Err = fmt.Errorf("cannot use what lies beside %s: %w", file, err)
+	}
 	return img
+}
+
+// onFAT are the files of a FAT file system of which a listing is there already: what is not in it is not looked for.
+type onFAT struct {
+	vol     *fat.FS
+	listing *resolve.Listing
+}
+
+func (d onFAT) has(name string) bool {
+	return d.listing != nil && slices.ContainsFunc(d.listing.Files, func(f resolve.File) bool { return strings.EqualFold(f.Path, name) })
+}
+
+// Read implements [Sidecars].
+func (d onFAT) Read(name string, limit int64) ([]byte, error) {
+	if !d.has(name) {
+		return nil, fs.ErrNotExist
+	}
+	return d.vol.ReadFile(name, limit)
+}
+
+// Size implements [Sidecars].
+func (d onFAT) Size(name string) (int64, error) {
+	if !d.has(name) {
+		return 0, fs.ErrNotExist
+	}
+	e, err := d.vol.Stat(name)
+	if err == nil && e.Dir {
+		err = fs.ErrInvalid
+	}
+	return e.Size, err
 }
 
 // ReadDDI reads the partition table and the signature partition for arch of the image in r. An image without a signature
@@ -131,11 +180,13 @@ func ReadDDI(r io.ReaderAt, size int64, arch gpt.Arch) (*gpt.Table, *signature.D
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot read the image's partition table: %w", err)
 	}
-	t, ok := gpt.TypeOf(gpt.RootVeritySig, arch)
-	if !ok {
-		return table, nil, nil
+	// An image has one file system that is protected: the root or /usr.
+	var found []gpt.Partition
+	for _, d := range [...]gpt.Designator{gpt.RootVeritySig, gpt.UsrVeritySig} {
+		if t, ok := gpt.TypeOf(d, arch); ok {
+			found = append(found, table.ByType(t)...)
+		}
 	}
-	found := table.ByType(t)
 	switch len(found) {
 	case 0:
 		return table, nil, nil

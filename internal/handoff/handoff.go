@@ -63,9 +63,11 @@ func Pseudo() error {
 // Next is what to become.
 type Next struct {
 	Tree *mount.Mount
-	Init string   // path in the tree
-	Args []string // behind argv[0]
-	Env  []string
+	// Usr says that the tree is a /usr: it is entered on a root in memory. Initrd says that it is one of an initrd.
+	Usr, Initrd bool
+	Init        string   // path in the tree
+	Args        []string // behind argv[0]
+	Env         []string
 	// HasExtra says that the tree has a directory /.extra.
 	HasExtra bool
 }
@@ -80,7 +82,13 @@ func Enter(n Next) (lost bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := n.Tree.Attach(NewRoot); err != nil {
+	if n.Usr {
+		err = attachUsr(n, extra != nil)
+		n.HasExtra = true
+	} else {
+		err = n.Tree.Attach(NewRoot)
+	}
+	if err != nil {
 		return false, err
 	}
 	env := n.Env

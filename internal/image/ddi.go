@@ -45,9 +45,13 @@ type Options struct {
 	Output     string
 	FileSystem string   // erofs (default), squashfs, ext4
 	Arch       gpt.Arch // the architecture of the partition types
-	SectorSize int64    // of the partition table: 512 (default) or 4096
-	Compress   string   // mkfs.erofs -z argument; default lz4hc
-	Time       int64    // seconds since 1970 of every file and of the file system
+	Usr        bool     // make an image of the tree's /usr alone
+	// Bare leaves the partition table out: Output is the file system alone, and hash tree, root hash and signature go into files
+	// beside it, which are called as systemd-dissect looks for them.
+	Bare       bool
+	SectorSize int64  // of the partition table: 512 (default) or 4096
+	Compress   string // mkfs.erofs -z argument; default lz4hc
+	Time       int64  // seconds since 1970 of every file and of the file system
 	// Signer makes the DER PKCS#7 signature over the root hash; nil makes an image whose signature can be joined later.
 	Signer Signer
 	// Certificate is the signer's, DER; its fingerprint goes into the signature partition.
@@ -88,9 +92,15 @@ func Build(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Usr {
+		tree = filepath.Join(tree, "usr")
+	}
 	data := filepath.Join(tmp, "data")
 	if err := makeFileSystem(ctx, o, tree, data); err != nil {
 		return nil, err
+	}
+	if o.Bare {
+		return buildBare(ctx, o, data, tmp)
 	}
 	part := filepath.Join(tmp, "image")
 	res, err := assemble(ctx, o, data, part)
@@ -158,28 +168,19 @@ func assemble(ctx context.Context, o Options, data, out string) (*Result, error)
 		return nil, fmt.Errorf("cannot build %s: %w", o.Output, err)
 	}
 	defer in.Close()
-	info, err := in.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("cannot build %s: %w", o.Output, err)
-	}
-	sum, err := digest(in)
+	sb, size, err := superblock(o, in)
 	if err != nil {
 		return nil, err
 	}
-	sb := &verity.Superblock{
-		UUID: derivedUUID("verity", sum), HashType: 1, Algorithm: "sha256",
-		DataBlockSize: 4096, HashBlockSize: 4096, DataBlocks: uint64(info.Size() / 4096),
-		Salt: derived("salt", sum),
-	}
 	l := newLayout(o.SectorSize)
-	dataAt := l.add(info.Size())
+	dataAt := l.add(size)
 	hashAt := l.add(sb.HashTreeSize())
 	f, err := os.Create(out)
 	if err != nil {
 		return nil, fmt.Errorf("cannot build %s: %w", o.Output, err)
 	}
 	defer f.Close()
-	o.Progress("hashing", 0, info.Size())
+	o.Progress("hashing", 0, size)
 	rootHash, err := verity.Build(in, io.NewOffsetWriter(f, hashAt), sb, func(done, total int64) { o.Progress("hashing", done, total) })
 	if err != nil {
 		return nil, err
@@ -212,8 +213,25 @@ func assemble(ctx context.Context, o Options, data, out string) (*Result, error)
 		return nil, err
 	}
 	return &Result{
-		RootHash: hex.EncodeToString(rootHash), Size: l.size(), Data: info.Size(), Hash: sb.HashTreeSize(), Signed: o.Signer != nil,
+		RootHash: hex.EncodeToString(rootHash), Size: l.size(), Data: size, Hash: sb.HashTreeSize(), Signed: o.Signer != nil,
 	}, f.Close()
+}
+
+// superblock describes the hash tree of a file system, whose size it returns. Salt and UUID follow from the content.
+func superblock(o Options, in *os.File) (*verity.Superblock, int64, error) {
+	info, err := in.Stat()
+	if err != nil {
+		return nil, 0, fmt.Errorf("cannot build %s: %w", o.Output, err)
+	}
+	sum, err := digest(in)
+	if err != nil {
+		return nil, 0, err
+	}
+	return &verity.Superblock{
+		UUID: derivedUUID("verity", sum), HashType: 1, Algorithm: "sha256",
+		DataBlockSize: 4096, HashBlockSize: 4096, DataBlocks: uint64(info.Size() / 4096),
+		Salt: derived("salt", sum),
+	}, info.Size(), nil
 }
 
 // signatureRoom is the size of the signature partition, as systemd-repart makes it. An unsigned image has as much room behind
@@ -257,6 +275,14 @@ func (l *layout) add(size int64) int64 {
 // size is the image's: room for the backup table behind the last partition.
 func (l *layout) size() int64 { return l.next + align }
 
+// kinds are what the image's three partitions are.
+func (o Options) kinds() [3]gpt.Designator {
+	if o.Usr {
+		return [...]gpt.Designator{gpt.Usr, gpt.UsrVerity, gpt.UsrVeritySig}
+	}
+	return [...]gpt.Designator{gpt.Root, gpt.RootVerity, gpt.RootVeritySig}
+}
+
 // table describes the first two partitions, or with the signature's all three.
 func (l *layout) table(o Options, rootHash []byte, signed bool) (*gpt.Table, error) {
 	dataUUID, hashUUID, err := gpt.RootHashUUIDs(rootHash)
@@ -267,12 +293,12 @@ func (l *layout) table(o Options, rootHash []byte, signed bool) (*gpt.Table, err
 	for i, p := range []struct {
 		d    gpt.Designator
 		uuid guid.GUID
-	}{{gpt.Root, dataUUID}, {gpt.RootVerity, hashUUID}, {gpt.RootVeritySig, signatureUUID(rootHash)}} {
+	}{{o.kinds()[0], dataUUID}, {o.kinds()[1], hashUUID}, {o.kinds()[2], signatureUUID(rootHash)}} {
 		typ, ok := gpt.TypeOf(p.d, o.Arch)
 		if !ok {
 			return nil, fmt.Errorf("cannot build for architecture %q: %w", o.Arch, ErrUnsupported)
 		}
-		if p.d == gpt.RootVeritySig && !signed {
+		if i == 2 && !signed {
 			continue
 		}
 		t.Partitions = append(t.Partitions, partition(i+1, typ, p.uuid, p.d, l.ranges[i][0], l.ranges[i][1], l.sector))

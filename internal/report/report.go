@@ -48,23 +48,25 @@ type Boot struct {
 
 // Chosen describes the image that is entered.
 type Chosen struct {
-	Partition  string     `json:"partition"` // PARTUUID
-	Node       string     `json:"node"`
-	Path       string     `json:"path"`
-	Extents    [][2]int64 `json:"extents"` // byte offset on the partition and length, in file order
-	RootHash   string     `json:"roothash"`
-	Signer     string     `json:"signer,omitempty"`
-	SignerHash string     `json:"signer_sha256,omitempty"`
-	Pinned     bool       `json:"pinned"`
-	Kind       string     `json:"kind"`
-	ID         string     `json:"id,omitempty"`
-	ImageID    string     `json:"image_id,omitempty"`
-	Version    string     `json:"image_version,omitempty"`
-	FileSystem string     `json:"file_system"`
-	Device     string     `json:"device"`
-	Corruption string     `json:"corruption"`
-	Copied     bool       `json:"copied"`
-	Init       string     `json:"init"`
+	Partition string     `json:"partition"` // PARTUUID
+	Node      string     `json:"node"`
+	Path      string     `json:"path"`
+	Extents   [][2]int64 `json:"extents"` // byte offset on the partition and length, in file order
+	// Beside are the files beside the image that were used; the extents of its hash tree follow those of the image.
+	Beside     []string `json:"beside,omitempty"`
+	RootHash   string   `json:"roothash"`
+	Signer     string   `json:"signer,omitempty"`
+	SignerHash string   `json:"signer_sha256,omitempty"`
+	Pinned     bool     `json:"pinned"`
+	Kind       string   `json:"kind"`
+	ID         string   `json:"id,omitempty"`
+	ImageID    string   `json:"image_id,omitempty"`
+	Version    string   `json:"image_version,omitempty"`
+	FileSystem string   `json:"file_system"`
+	Device     string   `json:"device"`
+	Corruption string   `json:"corruption"`
+	Copied     bool     `json:"copied"`
+	Init       string   `json:"init"`
 }
 
 // Settings is the settings file of the boot partition.

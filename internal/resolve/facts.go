@@ -82,10 +82,13 @@ type File struct {
 
 // Image is what is known of one candidate.
 type Image struct {
+	// Extents are where the image's bytes lie: its file's, and behind them those of the hash tree beside it, if there is one.
 	Extents extent.List `json:"-"`
-	Table   *gpt.Table  `json:"-"`
+	// Table is nil for a file system without a partition table.
+	Table *gpt.Table `json:"-"`
 	// Signature is what the signature partition says, nil if there is none.
 	Signature *signature.Document `json:"-"`
+	Beside    Beside              `json:"-"`
 	// Err says why the image could not be read or brought up.
 	Err error `json:"-"`
 
@@ -95,8 +98,23 @@ type Image struct {
 	Refusal   *Refusal   `json:"-"`
 }
 
+// Beside is what the files beside an image NAME.raw say, as systemd-dissect looks for them.
+type Beside struct {
+	// Designator is [gpt.Root] for NAME.roothash and NAME.roothash.p7s, [gpt.Usr] for NAME.usrhash and NAME.usrhash.p7s, and
+	// empty if there are none of them.
+	Designator gpt.Designator
+	RootHash   []byte // nil if nothing says it
+	Signature  []byte // DER, nil if there is none
+	// Tree is the size of the hash tree, NAME.verity; 0 if there is none.
+	Tree int64
+	// Files are the paths of those that are there.
+	Files []string
+}
+
 // Tree is what the verified file system says of itself.
 type Tree struct {
+	// Designator is what the image is the file system of. A /usr is entered on a root in memory.
+	Designator gpt.Designator
 	FileSystem string
 	// Kind follows from /etc/initrd-release alone, as for systemd.
 	Kind plan.Kind

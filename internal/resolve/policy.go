@@ -10,14 +10,14 @@ import (
 )
 
 // applyPolicy holds an image against the image policy and says in a what it may be used as. The image's signature and pins must
-// have been looked at: what it qualifies for follows from them.
-func applyPolicy(p *plan.Plan, name string, arch gpt.Arch, table *gpt.Table, a *Authentic) *Refusal {
-	const data = gpt.Root
+// have been looked at: what it qualifies for follows from them. Without a partition table an image has no bits, and consists of
+// its file system, its hash tree and, if signed says so, a signature.
+func applyPolicy(p *plan.Plan, name string, arch gpt.Arch, img *Image, signed bool, a *Authentic) *Refusal {
 	refuse := func(d gpt.Designator, found string) *Refusal {
 		return &Refusal{Candidate: name, Rule: RulePolicy, Found: found, Wanted: wantedBy(p.Policy, d)}
 	}
 	uses, what := qualifies(a)
-	allowed := p.Policy.Flags(data) & uses
+	allowed := p.Policy.Flags(a.Designator) & uses
 	for _, use := range [...]policy.Flags{policy.Signed, policy.Verity, policy.Unprotected} {
 		if allowed&use != 0 {
 			a.Use = use
@@ -25,18 +25,26 @@ func applyPolicy(p *plan.Plan, name string, arch gpt.Arch, table *gpt.Table, a *
 		}
 	}
 	if a.Use == 0 {
-		return refuse(data, what)
+		return refuse(a.Designator, what)
 	}
+	hash, sig := hashTree(a.Designator)
 	for _, d := range policy.Designators() {
 		f := p.Policy.Flags(d)
-		found := ofType(table, d, arch)
-		if len(found) == 0 && f&policy.Absent == 0 {
+		var found []gpt.Partition
+		there := d == sig && signed // it may lie beside the image
+		if img.Table != nil {
+			found = ofType(img.Table, d, arch)
+			there = there || len(found) > 0
+		} else if d == a.Designator || d == hash {
+			there = true
+		}
+		switch {
+		case !there && f&policy.Absent == 0:
 			return refuse(d, "no "+string(d)+" partition")
+		case there && f&(policy.Uses&^policy.Absent) == 0:
+			return refuse(d, article(d)+" partition")
 		}
 		for _, q := range found {
-			if f&(policy.Uses&^policy.Absent) == 0 {
-				return refuse(d, article(d)+" partition")
-			}
 			// Systemd does not look at the bits of what it leaves unused; here that is everything but one file system, and a rule
 			// that nobody keeps would help nobody.
 			if bits := bitsOf(q); f&bits != bits {
@@ -59,22 +67,6 @@ func qualifies(a *Authentic) (uses policy.Flags, what string) {
 	return policy.Unprotected, "an image for which nobody vouches (unprotected)"
 }
 
-// ofType returns the partitions that are there for a designator.
-func ofType(table *gpt.Table, d gpt.Designator, arch gpt.Arch) []gpt.Partition {
-	var out []gpt.Partition
-	t, ok := gpt.TypeOf(d, arch)
-	if !ok {
-		return nil
-	}
-	for _, q := range table.ByType(t) {
-		// The bit for "not discoverable" is another one in an EFI system partition.
-		if d == gpt.ESP || isDiscoverable(q) {
-			out = append(out, q)
-		}
-	}
-	return out
-}
-
 // bitsOf returns the bits of a partition in the policy's words.
 func bitsOf(q gpt.Partition) policy.Flags {
 	readOnly, grow := policy.ReadOnlyOff, policy.GrowFSOff
@@ -88,11 +80,11 @@ func bitsOf(q gpt.Partition) policy.Flags {
 }
 
 // CheckFileSystem holds the type of the verified file system, before it is mounted, against the ones that the image policy names.
-func CheckFileSystem(p *plan.Plan, name, fstype string) *Refusal {
-	if p.Policy.Flags(gpt.Root).AllowsFileSystem(fstype) {
+func CheckFileSystem(p *plan.Plan, name string, d gpt.Designator, fstype string) *Refusal {
+	if f := p.Policy.Flags(d); f != 0 && f.AllowsFileSystem(fstype) {
 		return nil
 	}
-	return &Refusal{Candidate: name, Rule: RulePolicy, Found: "file system " + fstype, Wanted: wantedBy(p.Policy, gpt.Root)}
+	return &Refusal{Candidate: name, Rule: RulePolicy, Found: "file system " + fstype, Wanted: wantedBy(p.Policy, d)}
 }
 
 func article(d gpt.Designator) string {

@@ -147,7 +147,7 @@ func TestCheckFileSystem(t *testing.T) {
 		{"root=signed+erofs+squashfs", "squashfs", true}, {"=signed+ext4", "erofs", false}, {"root=signed:=ext4", "erofs", true},
 	} {
 		p := &plan.Plan{Policy: parse(t, test.policy)}
-		r := CheckFileSystem(p, who, test.fstype)
+		r := CheckFileSystem(p, who, gpt.Root, test.fstype)
 		if (r == nil) != test.ok {
 			t.Errorf("%s: %s: %v", test.policy, test.fstype, r)
 		}

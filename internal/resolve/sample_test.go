@@ -124,7 +124,7 @@ func osTree(t testing.TB, osRelease string) *Tree {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Tree{FileSystem: "erofs", Kind: plan.KindOS, OSRelease: f, HasOS: true, Init: "/sbin/init"}
+	return &Tree{Designator: gpt.Root, FileSystem: "erofs", Kind: plan.KindOS, OSRelease: f, HasOS: true, Init: "/sbin/init"}
 }
 
 // wantRefusal checks rule, and that the sentence has every one of the words.

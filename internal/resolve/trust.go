@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/initddi/initddi/internal/dmtable"
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/policy"
@@ -21,8 +22,13 @@ import (
 // Authentic is an image whose root hash is acceptable, and why. Holding one says nothing about the image's bytes yet: those
 // are checked against the root hash, block by block, by dm-verity.
 type Authentic struct {
-	RootHash   []byte
-	Data, Hash gpt.Partition
+	RootHash []byte
+	// Designator says what the image is the file system of: [gpt.Root] or [gpt.Usr].
+	Designator gpt.Designator
+	// Data and Hash are where file system and hash tree lie among the image's bytes.
+	Data, Hash dmtable.Region
+	// DataPartition and HashPartition are their numbers in the partition table, 0 in an image without one.
+	DataPartition, HashPartition int
 	// Signer is the trusted certificate that signed the root hash; nil if the image is acceptable because of a pin alone.
 	Signer *signature.Certificate
 	// Pinned says that the root hash is one of those baked into stage 1.
@@ -52,28 +58,28 @@ func Authenticate(p *plan.Plan, name string, arch gpt.Arch, img *Image) (*Authen
 	refuse := func(rule Rule, err error, found, wanted string) (*Authentic, *Refusal) {
 		return nil, &Refusal{Candidate: name, Rule: rule, Err: err, Found: found, Wanted: wanted}
 	}
-	a := &Authentic{}
-	var r *Refusal
-	if a.Data, a.Hash, r = verityPartitions(name, arch, img.Table); r != nil {
+	parts, r := choose(name, arch, img)
+	if r != nil {
 		return nil, r
 	}
-	var unsigned error
-	if img.Signature == nil {
-		a.RootHash = rootHashOf(p.Pins, a)
-		unsigned = errors.New("the image has no signature partition")
-	} else {
-		a.RootHash = img.Signature.RootHash
-		a.Signer, unsigned = signature.Verify(img.Signature.Signature, signature.Content(a.RootHash), p.Trust)
+	a := parts.authentic(img.Table)
+	sig, missing := signatureOf(p, img, parts, a)
+	if a.RootHash == nil {
+		return refuse(RuleRootHash, nil, "no file that says the root hash", "one beside the image that ends in .roothash or .usrhash")
 	}
-	a.Pinned = contains(p.Pins, a.RootHash)
 	if len(a.RootHash) < sha256.Size {
 		return refuse(RuleRootHash, nil, hex.EncodeToString(a.RootHash), "a root hash of at least 256 bits")
 	}
-	if a.Signer == nil && !a.Pinned && p.Policy.Flags(gpt.Root)&policy.Unprotected == 0 {
+	unsigned := missing
+	if sig != nil {
+		a.Signer, unsigned = signature.Verify(sig, signature.Content(a.RootHash), p.Trust)
+	}
+	a.Pinned = contains(p.Pins, a.RootHash)
+	if a.Signer == nil && !a.Pinned && p.Policy.Flags(a.Designator)&policy.Unprotected == 0 {
 		return refuse(RuleSigned, unsigned, "", "a signature by "+trustText(p)+", or a root hash built into stage 1")
 	}
-	if !bytes.Equal(a.Data.UUID[:], a.RootHash[:16]) || !bytes.Equal(a.Hash.UUID[:], a.RootHash[len(a.RootHash)-16:]) {
-		return refuse(RuleRootHash, nil, "partition UUIDs "+a.Data.UUID.String()+" and "+a.Hash.UUID.String(),
+	if img.Table != nil && (!bytes.Equal(parts.data.UUID[:], a.RootHash[:16]) || !bytes.Equal(parts.hash.UUID[:], a.RootHash[len(a.RootHash)-16:])) {
+		return refuse(RuleRootHash, nil, "partition UUIDs "+parts.data.UUID.String()+" and "+parts.hash.UUID.String(),
 			"the first and last 128 bits of the root hash "+hex.EncodeToString(a.RootHash))
 	}
 	if contains(p.DenyRootHash, a.RootHash) {
@@ -86,59 +92,68 @@ func Authenticate(p *plan.Plan, name string, arch gpt.Arch, img *Image) (*Authen
 		}
 		a.Signer = nil
 	}
-	if p.RootHash != nil && !bytes.Equal(p.RootHash, a.RootHash) {
-		return refuse(RulePin, nil, "root hash "+hex.EncodeToString(a.RootHash), "ddi.roothash="+hex.EncodeToString(p.RootHash))
+	if r := checkPin(p, name, a); r != nil {
+		return nil, r
 	}
-	if p.UsrHash != nil {
-		return refuse(RulePin, nil, "an image of a root file system", "one of /usr, because of ddi.usrhash=")
-	}
-	if r := applyPolicy(p, name, arch, img.Table, a); r != nil {
+	if r := applyPolicy(p, name, arch, img, sig != nil, a); r != nil {
 		return nil, r
 	}
 	return a, nil
 }
 
+// checkPin holds the image against the pin of the command line.
+func checkPin(p *plan.Plan, name string, a *Authentic) *Refusal {
+	refuse := func(found, wanted string) *Refusal {
+		return &Refusal{Candidate: name, Rule: RulePin, Found: found, Wanted: wanted}
+	}
+	pin, key, other := p.RootHash, "ddi.roothash=", p.UsrHash
+	if a.Designator == gpt.Usr {
+		pin, key, other = p.UsrHash, "ddi.usrhash=", p.RootHash
+	}
+	switch {
+	case pin != nil && !bytes.Equal(pin, a.RootHash):
+		return refuse("root hash "+hex.EncodeToString(a.RootHash), key+hex.EncodeToString(pin))
+	case other != nil && a.Designator == gpt.Usr:
+		return refuse("an image of /usr", "one of a root file system, because of ddi.roothash=")
+	case other != nil:
+		return refuse("an image of a root file system", "one of /usr, because of ddi.usrhash=")
+	}
+	return nil
+}
+
+// signatureOf sets the root hash in a and returns the signature that shall be one of it. What the image itself says counts before the files beside it; missing says why
+// there is no signature.
+func signatureOf(p *plan.Plan, img *Image, parts *parts, a *Authentic) (sig []byte, missing error) {
+	if img.Signature != nil {
+		a.RootHash = img.Signature.RootHash
+		return img.Signature.Signature, nil
+	}
+	missing = errors.New("the image has no signature partition")
+	if img.Table != nil {
+		a.RootHash = rootHashOf(p.Pins, parts)
+	}
+	b := &img.Beside
+	if b.Designator != a.Designator {
+		return nil, missing
+	}
+	if b.RootHash != nil {
+		a.RootHash = b.RootHash
+	}
+	if img.Table == nil {
+		missing = errors.New("there is no signature beside the image")
+	}
+	return b.Signature, missing
+}
+
 // rootHashOf returns the root hash of an image that does not say it itself: the pin that its partition UUIDs are made of, else
 // what the UUIDs are together, which is the whole of a root hash of 256 bits.
-func rootHashOf(pins [][]byte, a *Authentic) []byte {
+func rootHashOf(pins [][]byte, parts *parts) []byte {
 	for _, pin := range pins {
-		if data, hash, err := gpt.RootHashUUIDs(pin); err == nil && data == a.Data.UUID && hash == a.Hash.UUID {
+		if data, hash, err := gpt.RootHashUUIDs(pin); err == nil && data == parts.data.UUID && hash == parts.hash.UUID {
 			return pin
 		}
 	}
-	return slices.Concat(a.Data.UUID[:], a.Hash.UUID[:])
-}
-
-// verityPartitions picks the image's data and hash partition. An image with two of a kind is refused, stricter than systemd,
-// which takes the one with the highest label: what is booted must not depend on a name.
-func verityPartitions(name string, arch gpt.Arch, table *gpt.Table) (data, hash gpt.Partition, r *Refusal) {
-	pick := func(d gpt.Designator) (gpt.Partition, *Refusal) {
-		t, ok := gpt.TypeOf(d, arch)
-		if !ok {
-			return gpt.Partition{}, &Refusal{Candidate: name, Rule: RulePartitions, Found: "architecture " + string(arch), Wanted: "one with partition types"}
-		}
-		var found []gpt.Partition
-		for _, q := range table.ByType(t) {
-			if isDiscoverable(q) {
-				found = append(found, q)
-			}
-		}
-		if len(found) != 1 {
-			return gpt.Partition{}, &Refusal{Candidate: name, Rule: RulePartitions,
-				Found: fmt.Sprintf("%d %s partitions for %s", len(found), d, arch), Wanted: "one"}
-		}
-		return found[0], nil
-	}
-	if data, r = pick(gpt.Root); r != nil {
-		return data, hash, r
-	}
-	hash, r = pick(gpt.RootVerity)
-	return data, hash, r
-}
-
-// isDiscoverable reports whether a partition is there for whoever goes by types.
-func isDiscoverable(q gpt.Partition) bool {
-	return q.Attributes&gpt.AttrNoAuto == 0 && q.Name != "_empty"
+	return slices.Concat(parts.data.UUID[:], parts.hash.UUID[:])
 }
 
 // CheckIdentity holds the verified tree against the identity rules, the last check before entry: a file may be called
@@ -148,7 +163,7 @@ func CheckIdentity(p *plan.Plan, name string, t *Tree) *Refusal {
 		return &Refusal{Candidate: name, Rule: rule, Found: found, Wanted: wanted}
 	}
 	id := p.Identity
-	if r := CheckFileSystem(p, name, t.FileSystem); r != nil {
+	if r := CheckFileSystem(p, name, t.Designator, t.FileSystem); r != nil {
 		return r
 	}
 	if t.Extension != "" {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/initddi/initddi/internal/dmtable"
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/policy"
@@ -74,8 +75,8 @@ func TestAuthenticateAccepts(t *testing.T) {
 			if want := "root hash " + hex.EncodeToString(test.hash) + " " + test.text; a.String() != want {
 				t.Errorf("says %q, want %q", a, want)
 			}
-			if a.Data != test.img.Table.Partitions[0] || a.Hash != test.img.Table.Partitions[1] {
-				t.Errorf("partitions are %v and %v", a.Data, a.Hash)
+			if a.Designator != gpt.Root || a.DataPartition != 1 || a.HashPartition != 2 || a.Data != (dmtable.Region{Offset: 1 << 20, Length: 1 << 20}) || a.Hash != (dmtable.Region{Offset: 2 << 20, Length: 1 << 20}) {
+				t.Errorf("it is %+v", a)
 			}
 		})
 	}
@@ -198,7 +199,7 @@ func TestAuthenticatePartitions(t *testing.T) {
 				wantRefusal(t, r, RulePartitions, append(test.words, who)...)
 				return
 			}
-			if r != nil || a.Data.Number != 1 || a.Hash.Number != 2 {
+			if r != nil || a.DataPartition != 1 || a.HashPartition != 2 {
 				t.Errorf("got %v, %v", a, r)
 			}
 		})

@@ -288,7 +288,7 @@ func (b *boot) attach(part *resolve.Partition, file string, img *resolve.Image) 
 		Device: "/dev/" + part.Node, Extents: img.Extents, BlockSize: part.SectorSize,
 		Copy: b.plan.Attach == plan.AttachCopy,
 	}
-	up, err := apply.Attach("/dev", fmt.Sprintf("initddi-%d", len(b.images)), b.control, src, img.Table, img.Authentic)
+	up, err := apply.Attach("/dev", fmt.Sprintf("initddi-%d", len(b.images)), b.control, src, img.Authentic)
 	if err != nil {
 		img.Err = err
 		return err.Error()
@@ -317,7 +317,7 @@ func (b *boot) mount(part *resolve.Partition, file string, img *resolve.Image) s
 	if err != nil {
 		return fail(err)
 	}
-	if img.Refusal = resolve.CheckFileSystem(b.plan, part.Node+":"+file, fstype); img.Refusal != nil {
+	if img.Refusal = resolve.CheckFileSystem(b.plan, part.Node+":"+file, img.Authentic.Designator, fstype); img.Refusal != nil {
 		return img.Refusal.Error()
 	}
 	if err := b.devices.needFileSystem(fstype); err != nil {
@@ -327,7 +327,7 @@ func (b *boot) mount(part *resolve.Partition, file string, img *resolve.Image) s
 	if err != nil {
 		return fail(err)
 	}
-	if img.Tree, err = apply.ReadTree(m, fstype, b.plan.InitsFor); err != nil {
+	if img.Tree, err = apply.ReadTree(m, img.Authentic.Designator, fstype, b.plan.InitsFor); err != nil {
 		return fail(err)
 	}
 	t := img.Tree
@@ -344,9 +344,9 @@ func (b *boot) discard(file string, img *resolve.Image) {
 
 // deviceName is the name under which the next init finds the image. An initrd image's must not be a designator, or systemd
 // would take it for the real root.
-func deviceName(kind plan.Kind, rootHash []byte) string {
-	if kind == plan.KindOS {
-		return "root"
+func deviceName(t *resolve.Tree, rootHash []byte) string {
+	if t.Kind == plan.KindOS {
+		return string(t.Designator)
 	}
 	// A device's name has at most 127 bytes: of a SHA-512 root hash, its first half.
 	return hex.EncodeToString(rootHash[:min(len(rootHash), 48)]) + "-verity"
@@ -359,7 +359,7 @@ func (b *boot) enter(part *resolve.Partition, file string, img *resolve.Image) e
 	}
 	end := b.report.Begin(process.Uptime, "handoff")
 	up, tree := b.images[file], img.Tree
-	name := deviceName(tree.Kind, img.Authentic.RootHash)
+	name := deviceName(tree, img.Authentic.RootHash)
 	corruption := b.plan.CorruptionFor(tree.Kind)
 	if err := up.Settle(name, corruption.DMOption()); err != nil {
 		return err
@@ -393,7 +393,7 @@ func (b *boot) enter(part *resolve.Partition, file string, img *resolve.Image) e
 	b.tpm.close()
 	b.devices.close()
 	b.control.Close()
-	lost, err := handoff.Enter(handoff.Next{Tree: m, Init: tree.Init, Args: b.args, Env: b.env, HasExtra: hasExtra})
+	lost, err := handoff.Enter(handoff.Next{Tree: m, Usr: tree.Designator == gpt.Usr, Initrd: tree.Kind == plan.KindInitrd, Init: tree.Init, Args: b.args, Env: b.env, HasExtra: hasExtra})
 	return &EnterError{Lost: lost, Err: err}
 }
 
@@ -404,8 +404,9 @@ func (b *boot) chosen(part *resolve.Partition, file string, img *resolve.Image, 
 		RootHash: hex.EncodeToString(a.RootHash), Pinned: a.Pinned,
 		Kind: string(t.Kind), FileSystem: t.FileSystem, Init: t.Init,
 		ID: t.OSRelease.Get("ID"), ImageID: t.OSRelease.Get("IMAGE_ID"), Version: t.OSRelease.Get("IMAGE_VERSION"),
-		Device: deviceName(t.Kind, a.RootHash), Corruption: string(c), Copied: b.images[file].Copied != nil,
+		Device: deviceName(t, a.RootHash), Corruption: string(c), Copied: b.images[file].Copied != nil,
 	}
+	ch.Beside = img.Beside.Files
 	for _, e := range img.Extents {
 		ch.Extents = append(ch.Extents, [2]int64{e.Offset, e.Length})
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/linux/kmsg"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/report"
@@ -182,11 +183,16 @@ func TestStops(t *testing.T) {
 
 func TestDeviceName(t *testing.T) {
 	h := []byte{0xab, 0xcd}
-	if got := deviceName(plan.KindOS, h); got != "root" {
-		t.Errorf("an OS image is %s", got)
-	}
-	if got := deviceName(plan.KindInitrd, h); got != "abcd-verity" {
-		t.Errorf("an initrd image is %s", got)
+	for _, test := range []struct {
+		tree resolve.Tree
+		want string
+	}{
+		{resolve.Tree{Designator: gpt.Root, Kind: plan.KindOS}, "root"}, {resolve.Tree{Designator: gpt.Usr, Kind: plan.KindOS}, "usr"},
+		{resolve.Tree{Designator: gpt.Root, Kind: plan.KindInitrd}, "abcd-verity"}, {resolve.Tree{Designator: gpt.Usr, Kind: plan.KindInitrd}, "abcd-verity"},
+	} {
+		if got := deviceName(&test.tree, h); got != test.want {
+			t.Errorf("%+v is %s, want %s", test.tree, got, test.want)
+		}
 	}
 }
 

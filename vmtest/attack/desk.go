@@ -331,7 +331,7 @@ func (k *Desk) carryOut(p *plan.Plan, m *discover.Machine, facts *resolve.Facts,
 				err = fmt.Errorf("cannot recognise the file system of the image: %w", err)
 			}
 			// What the tree says of itself, nobody here can read: that is for the boots.
-			img.Tree = &resolve.Tree{FileSystem: fs.Type, Kind: plan.KindOS, HasOS: true, OSRelease: k.release, Init: "/sbin/init"}
+			img.Tree = &resolve.Tree{Designator: img.Authentic.Designator, FileSystem: fs.Type, Kind: plan.KindOS, HasOS: true, OSRelease: k.release, Init: "/sbin/init"}
 		}
 		var corrupt *verity.CorruptError
 		switch {
@@ -349,20 +349,15 @@ func (k *Desk) carryOut(p *plan.Plan, m *discover.Machine, facts *resolve.Facts,
 // attach is apply.Attach without the kernel.
 func attach(dev io.ReaderAt, part *resolve.Partition, img *resolve.Image) (*opened, error) {
 	file := extent.NewReader(dev, img.Extents)
-	sb, err := apply.Superblock(file, img.Table, img.Authentic)
+	a := img.Authentic
+	sb, err := apply.Superblock(file, a.Data, a.Hash, a.RootHash)
 	if err != nil {
 		return nil, err
 	}
-	section := func(p interface {
-		Offset(int64) int64
-		Size(int64) int64
-	}) *io.SectionReader {
-		s := img.Table.SectorSize
-		return io.NewSectionReader(file, p.Offset(s), p.Size(s))
-	}
-	data, hash := section(img.Authentic.Data), section(img.Authentic.Hash)
-	_, _, err = dmtable.Linear("7:0", img.Extents, dmtable.Region{Offset: img.Authentic.Data.Offset(img.Table.SectorSize), Length: sb.DataSize()},
-		dmtable.Region{Offset: img.Authentic.Hash.Offset(img.Table.SectorSize), Length: sb.HashTreeSize()}, part.SectorSize, int64(sb.HashBlockSize))
+	section := func(r dmtable.Region) *io.SectionReader { return io.NewSectionReader(file, r.Offset, r.Length) }
+	data, hash := section(a.Data), section(a.Hash)
+	_, _, err = dmtable.Linear("7:0", img.Extents, dmtable.Region{Offset: a.Data.Offset, Length: sb.DataSize()},
+		dmtable.Region{Offset: a.Hash.Offset, Length: sb.HashTreeSize()}, part.SectorSize, int64(sb.HashBlockSize))
 	if err != nil && !errors.Is(err, dmtable.ErrUnaligned) && !errors.Is(err, dmtable.ErrFragmented) {
 		return nil, err
 	}

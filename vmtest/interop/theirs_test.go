@@ -14,8 +14,8 @@ import (
 	"testing"
 
 	"github.com/initddi/initddi/internal/discover"
+	"github.com/initddi/initddi/internal/dmtable"
 	"github.com/initddi/initddi/internal/fsprobe"
-	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/keys"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/resolve"
@@ -136,9 +136,7 @@ func verified(t *testing.T, file string, trusted ...keys.Pair) (*verdict, error)
 	if refusal != nil {
 		return nil, refusal
 	}
-	section := func(q gpt.Partition) *io.SectionReader {
-		return io.NewSectionReader(f, q.Offset(table.SectorSize), q.Size(table.SectorSize))
-	}
+	section := func(r dmtable.Region) *io.SectionReader { return io.NewSectionReader(f, r.Offset, r.Length) }
 	data, hash := section(a.Data), section(a.Hash)
 	head := make([]byte, verity.SuperblockSize)
 	if _, err := hash.ReadAt(head, 0); err != nil {
@@ -159,7 +157,7 @@ func verified(t *testing.T, file string, trusted ...keys.Pair) (*verdict, error)
 	if err != nil {
 		return nil, err
 	}
-	return &verdict{a, sb, fmt.Sprint(probed.Type), a.Data.Offset(table.SectorSize)}, nil
+	return &verdict{a, sb, fmt.Sprint(probed.Type), a.Data.Offset}, nil
 }
 
 // Images by systemd-repart, verified by our code.

@@ -42,6 +42,13 @@ const (
 	Foreign   = "foreign.raw"   // for another architecture than this machine's
 	Empty     = "empty.raw"     // zeros
 
+	// Images that more than one file makes, or several; [Sidecars] names the other files.
+	Usr     = "usr.raw"     // of /usr alone
+	Both    = "both.raw"    // for both architectures
+	Beside  = "beside.raw"  // has partitions, and its signature beside it
+	Bare    = "bare.raw"    // a file system without a partition table
+	BareUsr = "bareusr.raw" // the same of /usr
+
 	Cert         = "ddi.crt"
 	StrangerCert = "stranger.crt"
 	Signature    = "good.p7s"  // detached, of the good image's root hash
@@ -59,6 +66,13 @@ type Set struct {
 // Images returns the names of all images.
 func Images() []string {
 	return []string{Good, Stranger, Unsigned, Flipped, FirstData, Tree, Super, Cut, BadSig, NoSig, WrongUUID, TwoRoots, NoRoot, Backup, Foreign, Empty}
+}
+
+// Sidecars returns the names of the files beside images.
+func Sidecars() []string {
+	return []string{
+		"beside.roothash.p7s", "bare.roothash", "bare.roothash.p7s", "bare.verity", "bareusr.usrhash", "bareusr.usrhash.p7s", "bareusr.verity",
+	}
 }
 
 // Make makes all images. It skips the test where a tool is missing.
@@ -84,10 +98,15 @@ func Make(t testing.TB) *Set {
 	s.RootHash = s.build(Good, tree, arch, &s.Pair)
 	s.build(Stranger, tree, arch, &stranger)
 	s.build(Foreign, tree, other, &s.Pair)
+	s.make(Usr, tree, arch, func(o *image.Options) { o.Usr = true })
+	s.must(image.Combine(s.Path(Both), []string{s.Path(Foreign), s.Path(Good)}))
+	s.make(Bare, tree, arch, func(o *image.Options) { o.Bare = true })
+	s.make(BareUsr, tree, arch, func(o *image.Options) { o.Bare, o.Usr = true, true })
 	sig, err := s.Pair.Sign(context.Background(), []byte(s.RootHash))
 	s.must(err)
 	s.must(os.WriteFile(s.Path(Signature), sig, 0o644))
 	s.must(os.WriteFile(s.Path(HashFile), []byte(s.RootHash), 0o644))
+	s.must(os.WriteFile(s.Path("beside.roothash.p7s"), sig, 0o644))
 	s.damage()
 	return s
 }
@@ -120,6 +139,7 @@ func (s *Set) damage() {
 	s.change(Empty, func(b []byte) []byte { clear(b); return b })
 	s.change(Unsigned, func(b []byte) []byte { clear(b[at(sig):][:sig.Size(t.SectorSize)]); return b })
 	s.retable(NoSig, func(t *gpt.Table) { t.Partitions = t.Partitions[:2] })
+	s.retable(Beside, func(t *gpt.Table) { t.Partitions = t.Partitions[:2] })
 	s.retable(WrongUUID, func(t *gpt.Table) { t.Partitions[0].UUID[3] ^= 1 })
 	s.retable(TwoRoots, func(t *gpt.Table) {
 		p := t.Partitions[0]
@@ -167,6 +187,16 @@ func (s *Set) build(name, tree string, arch gpt.Arch, pair *keys.Pair) string {
 	res, err := image.Build(context.Background(), o)
 	s.must(err)
 	return res.RootHash
+}
+
+// make makes a signed image, changed by change.
+func (s *Set) make(name, tree string, arch gpt.Arch, change func(*image.Options)) {
+	der, err := keys.CertificateDER(s.Pair.Cert)
+	s.must(err)
+	o := image.Options{Source: tree, Output: s.Path(name), Arch: arch, Compress: "none", Certificate: der, Signer: s.Pair.Sign}
+	change(&o)
+	_, err = image.Build(context.Background(), o)
+	s.must(err)
 }
 
 func (s *Set) table(name string) *gpt.Table {
