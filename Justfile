@@ -54,9 +54,12 @@ kernel: _tree-packages
     @templates/kernel/make-kernel trixie {{ build }}/kernel/initddi
 
 # Run the tests: units, user namespaces, fuzzing, root tests in a VM, a subset of the boots (--quick: no VM but one boot)
-test mode="": _test-packages _boot-packages (demo "debug")
+test mode="": (_test-mode mode) _test-packages _boot-packages (demo "debug")
     {{ if mode == "--quick" { ":" } else { just_executable() + " _interop-tree" } }}
     go run ./vmtest/suite {{ if mode == "--quick" { "--only unit,ns,fuzz,boots --boots one --fuzztime 2s" } else { "" } }}
+
+_test-mode mode:
+    @case "{{ mode }}" in "" | --quick) ;; *) echo "cannot run test {{ mode }}: it takes --quick, or nothing" >&2; exit 2 ;; esac
 
 # Run the tests and every boot there is
 test-all: _test-packages _boot-packages _interop-tree (demo "debug")
@@ -127,7 +130,7 @@ fuzz *args:
 
 # Format, vet and run the unit tests of one or all packages
 check pkg="./...":
-    test -z "$(gofmt -l cmds internal vmtest 2>/dev/null)"
+    @bad=$(gofmt -l cmds internal vmtest); [ -z "$bad" ] || { echo "not as gofmt formats it:" $bad >&2; exit 1; }
     go vet {{ pkg }}
     go test {{ pkg }}
 
