@@ -41,6 +41,13 @@ func cellsAttempts() []Cell {
 		{Name: "attempts-hostile", Doc: "a record that makes no sense is said to be so, and nothing else comes of it", Disks: []Disk{twoVersions()}, SMBIOS: byOwner("marker.record=rubbish"),
 			Verdict: Entered, Must: []string{entered10, guest.Sentence, "marker: wrote a record: <nil>"},
 			Again: []Again{{Verdict: Entered, Must: []string{"cannot use the record of earlier boots: malformed attempt record: version", entered10, guest.Sentence}}}},
+		{Name: "v-directory", Doc: "of a .v directory the newest version is entered, and one whose boot counter has run out comes behind all others",
+			Disks:   []Disk{{Place: []Place{{Path: "/loader/ddi/os.raw.v/os_10+0-3.raw", Image: "signed10"}, {Path: "/loader/ddi/os.raw.v/os_9.raw", Image: "signed9"}, {Path: "/loader/ddi/os.raw.v/os_8.raw", Image: "unsigned"}}}},
+			Verdict: Entered, Must: []string{"entering vda1:/loader/ddi/os.raw.v/os_9.raw", guest.Sentence}, MustNot: []string{"refused"},
+			Again: []Again{
+				// By the record it goes behind even that.
+				{Verdict: Entered, Must: []string{behind, "os_8.raw refused (signed)", "entering vda1:/loader/ddi/os.raw.v/os_10+0-3.raw", guest.Sentence}},
+			}},
 		{Name: "last-failure", Doc: "why a boot failed is shown by the next one, and in its boot.json", SMBIOS: byOwner("ddi.image=os_2*"),
 			Disks:   []Disk{{Place: []Place{{Path: "/loader/ddi/os_2.raw", Image: "unsigned"}, {Path: "/loader/ddi/os_1.raw", Image: "signed"}}}},
 			Verdict: Refused, Must: []string{"os_2.raw refused (signed)"}, MustNot: []string{guest.Sentence},

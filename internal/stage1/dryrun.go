@@ -95,7 +95,8 @@ func DryRun(w *World, in plan.Input) (*Trace, error) {
 	if f.Firmware, err = m.Firmware(); err != nil {
 		return nil, err
 	}
-	// A disk that cannot be read is no reason to stop: another may be the one.
+	// A disk that cannot be read is no reason to stop: another may be the one. Nor is a record of earlier boots.
+	f.Record, _ = w.Record()
 	f.Partitions, _ = m.Partitions()
 	t := &Trace{Firmware: f.Firmware}
 	for {
