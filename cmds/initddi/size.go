@@ -38,7 +38,7 @@ type budget struct {
 func budgets() []budget {
 	return []budget{
 		{Name: "minimal, cloud kernel", Config: "minimal", Kernel: "cloud", FS: "erofs", Bytes: 2_000_000},
-		{Name: "minimal, cloud kernel, whatever the trust store has", Config: "minimal", Kernel: "cloud", FS: "erofs", Whole: true, Bytes: 2_000_000},
+		{Name: "minimal, cloud kernel, whatever the trust store has", Config: "minimal", Kernel: "cloud", FS: "erofs", Whole: true, Bytes: 2_200_000},
 		{Name: "minimal, cloud kernel, for one virtio machine", Config: "minimal", Kernel: "cloud", Class: "virtio", FS: "erofs", Host: true, Bytes: 1_400_000},
 		{Name: "minimal, generic kernel", Config: "minimal", Kernel: "generic", Class: "virtio,nvme,sata,usb,scsi,mmc", FS: "erofs", Bytes: 2_900_000},
 		{Name: "minimal, generic kernel, every class, squashfs, ext4", Config: "minimal", Kernel: "generic", Class: "all", FS: "erofs,squashfs,ext4", Bytes: 4_300_000},

@@ -184,24 +184,31 @@ func validPath(name string) bool {
 		!strings.HasPrefix(name, "../") && !strings.Contains(name, "\x00") && name != cpio.Trailer
 }
 
-// TagsFor returns the build tags for commands that need to know the keys of a trust store and no others: noecdsa, if it has
-// certificates and none with an ECDSA key. Without certificates, or with one that makes no sense, nothing is left out.
+// TagsFor returns the build tags for commands that need to know the keys of a trust store and no others: noecdsa and noed25519, if
+// it has certificates and none with such a key. Without certificates, or with one that makes no sense, nothing is left out.
 func TagsFor(trust []File) []string {
+	ecdsa, ed25519 := false, false
 	for _, file := range trust {
 		certs, err := signature.ParseCertificatesPEM(file.Data)
 		if err != nil {
 			return nil
 		}
 		for _, c := range certs {
-			if strings.HasPrefix(c.KeyAlgorithm, "ECDSA") {
-				return nil
-			}
+			ecdsa = ecdsa || strings.HasPrefix(c.KeyAlgorithm, "ECDSA")
+			ed25519 = ed25519 || strings.HasPrefix(c.KeyAlgorithm, "Ed25519")
 		}
 	}
 	if len(trust) == 0 {
 		return nil
 	}
-	return []string{"noecdsa"}
+	var tags []string
+	if !ecdsa {
+		tags = append(tags, "noecdsa")
+	}
+	if !ed25519 {
+		tags = append(tags, "noed25519")
+	}
+	return tags
 }
 
 // base returns the records that the others are added to.

@@ -6,7 +6,12 @@ package initramfs
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -218,7 +223,7 @@ func TestRealKernelSizes(t *testing.T) {
 	report("everything", kmodules.Options{OptionalClasses: kmodules.ClassNames(), Features: kmodules.FeatureNames()})
 }
 
-// TestTagsFor: only a trust store that is known to have no ECDSA key lets ECDSA be left out.
+// TestTagsFor: only a trust store that is known to have no key of a kind lets that kind be left out.
 func TestTagsFor(t *testing.T) {
 	file := func(name string) File {
 		b, err := os.ReadFile("../signature/testdata/" + name)
@@ -228,13 +233,23 @@ func TestTagsFor(t *testing.T) {
 		return File{Name: name, Data: b}
 	}
 	rsa, p256, p384, junk := file("rsa2048.crt"), file("p256.crt"), file("p384.crt"), File{Name: "x.crt", Data: []byte("x")}
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{SerialNumber: big.NewInt(1)}, &x509.Certificate{}, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ed := File{Name: "ed.crt", Data: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
 	both := File{Name: "both.crt", Data: slices.Concat(rsa.Data, p256.Data)}
 	for _, test := range []struct {
 		trust []File
 		want  []string
 	}{
-		{nil, nil}, {[]File{rsa}, []string{"noecdsa"}}, {[]File{rsa, rsa}, []string{"noecdsa"}}, {[]File{p256}, nil}, {[]File{rsa, p384}, nil},
-		{[]File{both}, nil}, {[]File{rsa, junk}, nil}, {[]File{junk}, nil},
+		{nil, nil}, {[]File{rsa}, []string{"noecdsa", "noed25519"}}, {[]File{rsa, rsa}, []string{"noecdsa", "noed25519"}},
+		{[]File{p256}, []string{"noed25519"}}, {[]File{rsa, p384}, []string{"noed25519"}}, {[]File{both}, []string{"noed25519"}},
+		{[]File{ed}, []string{"noecdsa"}}, {[]File{ed, both}, nil}, {[]File{rsa, junk}, nil}, {[]File{junk}, nil},
 	} {
 		if got := TagsFor(test.trust); !slices.Equal(got, test.want) {
 			t.Errorf("%d certificates: got %v, want %v", len(test.trust), got, test.want)

@@ -5,7 +5,6 @@ package signature
 
 import (
 	"crypto"
-	"crypto/ed25519"
 	"crypto/rsa"
 	"fmt"
 	"math/big"
@@ -39,10 +38,15 @@ func (c *Certificate) readPublicKey(spki cryptobyte.String) error {
 	case oidECPublicKey:
 		return c.readECDSA(alg, key)
 	case oidEd25519:
-		if !alg.noParameters() || len(key) != ed25519.PublicKeySize {
+		c.KeyAlgorithm = alg.id.String()
+		if !HasEd25519 {
+			c.KeyAlgorithm += ", left out of this program"
+			return nil
+		}
+		if c.PublicKey = ed25519Key(key); !alg.noParameters() || c.PublicKey == nil {
 			return malformed("Ed25519 public key")
 		}
-		c.PublicKey = ed25519.PublicKey(key)
+		return nil
 	}
 	c.KeyAlgorithm = alg.id.String()
 	return nil
@@ -117,8 +121,7 @@ func (c *Certificate) readECDSA(alg algorithm, key []byte) error {
 // exponent, or an exponent below 3; [ErrUnsupported] for keys that this package cannot use. [Verify] calls it for the
 // signer; a tool that builds a trust store calls it to refuse useless certificates early.
 func (c *Certificate) CheckKey() error {
-	switch key := c.PublicKey.(type) {
-	case *rsa.PublicKey:
+	if key, ok := c.PublicKey.(*rsa.PublicKey); ok {
 		bits := key.N.BitLen()
 		switch {
 		case bits < minRSA:
@@ -131,12 +134,8 @@ func (c *Certificate) CheckKey() error {
 			return fmt.Errorf("key of %v has %d bits, wanted at most %d: %w", c, bits, maxRSA, ErrUnsupported)
 		}
 		return nil
-	case ed25519.PublicKey:
-		if len(key) == ed25519.PublicKeySize {
-			return nil
-		}
 	}
-	if isECDSA(c.PublicKey) {
+	if isECDSA(c.PublicKey) || isEd25519(c.PublicKey) {
 		return nil
 	}
 	return fmt.Errorf("key of %v, wanted RSA, ECDSA P-256, P-384 or P-521, or Ed25519: %w", c, ErrUnsupported)
@@ -148,25 +147,26 @@ func (c *Certificate) checkSignature(h crypto.Hash, alg algorithm, signed, value
 		return fmt.Errorf("signature algorithm is %v, wanted one with SHA-256 or better: %w", alg.id, ErrWeak)
 	}
 	good := false
-	switch key := c.PublicKey.(type) {
-	case *rsa.PublicKey:
+	key, isRSA := c.PublicKey.(*rsa.PublicKey)
+	switch {
+	case isRSA:
 		if alg.id != oidRSA && alg.id != rsaWith(h) || !alg.noParameters() && !alg.nullParameters() {
 			return fmt.Errorf("signature algorithm is %v, wanted %v or %v: %w", alg.id, oidRSA, rsaWith(h), ErrUnsupported)
 		}
 		good = rsa.VerifyPKCS1v15(key, h, sum(h, signed), value) == nil
-	case ed25519.PublicKey:
+	case isEd25519(c.PublicKey):
 		if alg.id != oidEd25519 || !alg.noParameters() {
 			return fmt.Errorf("signature algorithm is %v, wanted %v: %w", alg.id, oidEd25519, ErrUnsupported)
 		}
 		if h != crypto.SHA512 {
 			return fmt.Errorf("digest is %v, wanted SHA-512 with Ed25519: %w", h, ErrUnsupported)
 		}
-		good = ed25519.Verify(key, signed, value)
+		good = verifyEd25519(c.PublicKey, signed, value)
 	default:
 		if alg.id != ecdsaWith(h) || !alg.noParameters() {
 			return fmt.Errorf("signature algorithm is %v, wanted %v: %w", alg.id, ecdsaWith(h), ErrUnsupported)
 		}
-		good = verifyECDSA(key, sum(h, signed), value)
+		good = verifyECDSA(c.PublicKey, sum(h, signed), value)
 	}
 	if !good {
 		return fmt.Errorf("%v with %v by %s: %w", alg.id, h, c.KeyAlgorithm, ErrBadSignature)
