@@ -50,15 +50,16 @@ func FailedAttempts(p *plan.Plan, f *Facts, a *Authentic) int {
 	return int(seen.Tries)
 }
 
-// LastFailure says in a sentence what went wrong with the boot before this one, empty if nothing did.
-func LastFailure(f *Facts) string {
+// LastFailure says in a sentence what went wrong with the boot before this one, empty if nothing did. With attempts=no nobody is expected
+// to say that an image came up well.
+func LastFailure(p *plan.Plan, f *Facts) string {
 	r := &f.Record
 	switch {
 	case r.Failures > 0 && r.Text != "":
 		return fmt.Sprintf("entered nothing (%d in a row): %s", r.Failures, r.Text)
 	case r.Failures > 0:
 		return fmt.Sprintf("entered nothing (%d in a row)", r.Failures)
-	case len(r.Images) > 0 && r.Images[0].Tries > 0:
+	case p.Attempts > 0 && len(r.Images) > 0 && r.Images[0].Tries > 0:
 		return fmt.Sprintf("entered the image with root hash %x…, which did not come up well (%d in a row)", r.Images[0].Hash[:8], r.Images[0].Tries)
 	}
 	return ""

@@ -136,8 +136,11 @@ func TestLastFailure(t *testing.T) {
 		{after("os_1").Failed("no disk"), "entered nothing (1 in a row): no disk"},
 		{attempt.Record{Failures: 3}, "entered nothing (3 in a row)"},
 	} {
-		if got := LastFailure(&Facts{Record: test.record}); got != test.want {
+		if got := LastFailure(&plan.Plan{Attempts: 1}, &Facts{Record: test.record}); got != test.want {
 			t.Errorf("%+v: %q, want %q", test.record, got, test.want)
 		}
+	}
+	if got := LastFailure(&plan.Plan{}, &Facts{Record: after("os_1")}); got != "" {
+		t.Errorf("attempts=no: %q", got)
 	}
 }

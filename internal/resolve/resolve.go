@@ -224,7 +224,7 @@ func list(p *plan.Plan, f *Facts, part *Partition) Step {
 		a.Dirs = append(a.Dirs, own)
 	}
 	a.Dirs = append(a.Dirs, sharedDir)
-	if dir := imageDir(p.Image); dir != "" {
+	if dir := imageDir(p.Image); dir != "" && !slices.Contains(a.Dirs, dir) {
 		a.Dirs = append(a.Dirs, dir)
 	}
 	return Step{Do: &a}

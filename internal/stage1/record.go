@@ -62,14 +62,18 @@ func (b *boot) readRecord() {
 	if b.facts.Record, err = b.world.Record(); err != nil {
 		b.log.Warn("cannot use the record of earlier boots: %v", err)
 	}
-	if b.report.LastFailure = resolve.LastFailure(&b.facts); b.report.LastFailure != "" {
+	if b.report.LastFailure = resolve.LastFailure(b.plan, &b.facts); b.report.LastFailure != "" {
 		b.log.Warn("the boot before this one %s", b.report.LastFailure)
 	}
 }
 
 // noteEntry records that the image is about to be entered. What is not taken back ("initddi bless") counts against it at the next boot.
 func (b *boot) noteEntry(a *resolve.Authentic) {
-	if err := b.world.setRecord(b.facts.Record.Entered(a.RootHash)); err != nil {
+	next := b.facts.Record.Entered(a.RootHash)
+	if b.plan.Attempts == 0 {
+		next = b.facts.Record.Through() // mostly what is there already, and not written
+	}
+	if err := b.world.setRecord(next); err != nil {
 		b.log.Warn("%v: nothing sends this image behind the others if it does not come up", err)
 	}
 }

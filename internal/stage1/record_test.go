@@ -15,6 +15,7 @@ import (
 	"github.com/initddi/initddi/internal/discover/machinetest"
 	"github.com/initddi/initddi/internal/efivar"
 	"github.com/initddi/initddi/internal/linux/kmsg"
+	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/report"
 	"github.com/initddi/initddi/internal/resolve"
 )
@@ -27,7 +28,7 @@ func remembering(t *testing.T, m *machinetest.Machine) (*boot, *bytes.Buffer) {
 		t.Fatal(err)
 	}
 	var console bytes.Buffer
-	return &boot{world: w, report: &report.Boot{}, log: &report.Log{Console: &console, Level: kmsg.Debug}}, &console
+	return &boot{world: w, plan: &plan.Plan{Attempts: 1}, report: &report.Boot{}, log: &report.Log{Console: &console, Level: kmsg.Debug}}, &console
 }
 
 func TestRecordSurvives(t *testing.T) {
@@ -93,5 +94,22 @@ func TestFailureWithoutFirmware(t *testing.T) {
 	b, console := remembering(t, m)
 	if n := noteFailure(b.world, b.log, errors.New("x")); n != 0 || console.Len() != 0 {
 		t.Errorf("%d, %s", n, console)
+	}
+}
+
+// TestNobodyCounts: with attempts=no a boot that gets through leaves no note, and takes that of a failure away.
+func TestNobodyCounts(t *testing.T) {
+	m := machinetest.New(t)
+	b, _ := remembering(t, m)
+	b.plan.Attempts = 0
+	hash := bytes.Repeat([]byte{7}, 32)
+	m.Write("sys/firmware/efi/efivars/"+recordName(), string(efivar.Encode(7, (&attempt.Record{}).Failed("no disk").Encode())))
+	b.readRecord()
+	if !strings.Contains(b.report.LastFailure, "no disk") {
+		t.Errorf("the report has %q", b.report.LastFailure)
+	}
+	b.noteEntry(&resolve.Authentic{RootHash: hash})
+	if r, err := b.world.Record(); err != nil || r.Failures != 0 || r.Text != "" || len(r.Images) != 0 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }

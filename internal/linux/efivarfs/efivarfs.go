@@ -68,6 +68,10 @@ func write(dir *os.Root, name string, content []byte) error {
 		return err
 	}
 	_, err = f.Write(content)
+	// efivarfs has replaced the content by now; a file of a captured machine still has what was longer.
+	if info, serr := f.Stat(); err == nil && serr == nil && info.Size() > int64(len(content)) {
+		err = f.Truncate(int64(len(content)))
+	}
 	return errors.Join(err, f.Close())
 }
 

@@ -28,7 +28,7 @@ func TestReadAndWrite(t *testing.T) {
 	if b, err := Read(r, "x", 10); b != nil || err != nil {
 		t.Errorf("a variable that is not there: %q, %v", b, err)
 	}
-	for _, content := range []string{"\a\x00\x00\x00one", "\a\x00\x00\x00two", "\a\x00\x00\x00longer"} {
+	for _, content := range []string{"\a\x00\x00\x00one", "\a\x00\x00\x00two", "\a\x00\x00\x00longer", "\a\x00\x00\x00s", "\a\x00\x00\x00longer"} {
 		if err := Write(r, "x", []byte(content)); err != nil {
 			t.Fatal(err)
 		}
