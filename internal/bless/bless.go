@@ -48,6 +48,9 @@ type System struct {
 	OpenTPM func() (TPM, error)
 }
 
+// Running is the system that this program runs in.
+func Running() System { return System{Report: reportPath, EFIVars: efivars, OpenTPM: openTPM} }
+
 // Status is what is known of the image that runs.
 type Status struct {
 	Image    string `json:"image"`
@@ -185,11 +188,11 @@ func (s System) chosen() (*chosen, error) {
 func Command(out io.Writer, flags *flag.FlagSet, args []string) error {
 	status := flags.Bool("status", false, "say what is known of the running image, and change nothing")
 	asJSON := flags.Bool("json", false, "print JSON")
-	s := System{OpenTPM: openTPM}
+	s := Running()
 	level := flags.Uint64("define", 0, "define the counter of the rollback floor and raise it to `LEVEL`, and nothing else: for a machine that a stage 1 with rollback=required shall boot")
 	index := flags.Uint64("index", uint64(floor.DefaultIndex), "the counter's NV index: a `HANDLE`, stage 1's rollback-index")
-	flags.StringVar(&s.Report, "report", reportPath, "what stage 1 reported: `FILE`")
-	flags.StringVar(&s.EFIVars, "efivars", efivars, "where the EFI variables are: `DIR`")
+	flags.StringVar(&s.Report, "report", s.Report, "what stage 1 reported: `FILE`")
+	flags.StringVar(&s.EFIVars, "efivars", s.EFIVars, "where the EFI variables are: `DIR`")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/initddi/initddi/internal/attempt"
 	"github.com/initddi/initddi/internal/bless"
 	"github.com/initddi/initddi/internal/efivar"
+	"github.com/initddi/initddi/internal/floor"
 	"github.com/initddi/initddi/internal/linux/efivarfs"
 	"github.com/initddi/initddi/internal/linux/module"
 	"github.com/initddi/initddi/internal/linux/mount"
@@ -284,8 +285,8 @@ func (g *gatherer) payload() {
 	g.facts.Payload = p
 }
 
-// obey does what words on the kernel command line ask for: "marker.bless" tells stage 1 that all is well, and
-// "marker.record=TEXT" leaves TEXT as the record of attempts, as an attacker might have.
+// obey does what words on the kernel command line ask for: "marker.bless" tells stage 1 that all is well, "marker.define=LEVEL" sets the first
+// rollback floor, and "marker.record=TEXT" leaves TEXT as the record of attempts, as an attacker might have.
 func (g *gatherer) obey() {
 	dir, err := os.OpenRoot(efivars)
 	if err != nil {
@@ -295,8 +296,14 @@ func (g *gatherer) obey() {
 	name := efivar.FileName(attempt.Variable, attempt.Vendor())
 	for _, word := range strings.Fields(g.facts.Cmdline) {
 		if word == "marker.bless" {
-			st, err := bless.System{Report: "/run/initddi/boot.json", EFIVars: efivars}.Bless()
+			st, err := bless.Running().Bless()
 			fmt.Println("marker: blessed:", st, err)
+		}
+		if text, ok := strings.CutPrefix(word, "marker.define="); ok {
+			level, err := strconv.ParseUint(text, 10, 16)
+			g.note(err)
+			f, err := bless.Running().DefineFloor(floor.DefaultIndex, level)
+			fmt.Println("marker: defined:", f, err)
 		}
 		if text, ok := strings.CutPrefix(word, "marker.record="); ok {
 			fmt.Println("marker: wrote a record:", efivarfs.Write(dir, name, efivar.Encode(7, []byte(text))))
