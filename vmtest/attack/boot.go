@@ -146,6 +146,9 @@ func (b *Booth) cell(c *Case) vmtest.Cell {
 		if c.Layer == Backup {
 			cell.Must = append([]string{"by the backup of its partition table"}, cell.Must...)
 		}
+		if c.Layer == Settings {
+			cell.Must = append([]string{"refused (settings): ", c.Says, ": it changes nothing"}, cell.Must...)
+		}
 	}
 	return cell
 }

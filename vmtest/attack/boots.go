@@ -244,7 +244,17 @@ func secureBootCells() []vmtest.Cell {
 		return c
 	}
 	const pin = "{roothash unsigned}"
+	// addon has a signed addon, that was made for something else, bring it.
+	addon := func(name, doc, image, cmdline, text string, layer Layer, says string) vmtest.Cell {
+		c := cell(name, doc, image, cmdline, "", layer, says)
+		c.Disks[0].Place = append(c.Disks[0].Place, vmtest.Place{Path: "/EFI/BOOT/BOOTX64.EFI.extra.d/more.addon.efi", Addon: text})
+		return c
+	}
 	return []vmtest.Cell{
+		addon("addon-roothash", "a signed addon names an unsigned image", "unsigned", "", "ddi.roothash="+pin, Signature, "the image has no signature partition"),
+		addon("addon-pin", "a signed addon brings a pin for an unsigned image", "unsigned", "", "ddi.pin="+pin, CommandLine, "can only be built into stage 1"),
+		addon("addon-policy", "a signed addon brings a policy that lets everything through", "unsigned", "", "ddi.policy=*", Signature, "the image has no signature partition"),
+		addon("addon-twice", "a signed addon brings a second ddi.roothash= beside that of the signed UKI", goodImage, "ddi.roothash="+strings.Repeat("ab", 32), "ddi.roothash={roothash payload}", CommandLine, "given more than once"),
 		cell("smbios-roothash", "an SMBIOS string names an unsigned image", "unsigned", "", "ddi.roothash="+pin, Signature, "the image has no signature partition"),
 		cell("smbios-pin", "an SMBIOS string brings a pin for an unsigned image", "unsigned", "", "ddi.pin="+pin, CommandLine, "can only be built into stage 1"),
 		cell("smbios-twice", "an SMBIOS string brings a second ddi.roothash= beside that of the signed UKI", goodImage, "ddi.roothash="+strings.Repeat("ab", 32), "ddi.roothash={roothash payload}", CommandLine, "given more than once"),

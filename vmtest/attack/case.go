@@ -28,6 +28,7 @@ const (
 	CommandLine Layer = "command-line" // package plan: who may say what
 	Partition   Layer = "partition"    // the disk's partition table: which partition is the boot partition
 	FileSystem  Layer = "file-system"  // the FAT and its directories
+	Settings    Layer = "settings"     // harmless: initddi.conf was refused, and changed nothing
 	Found       Layer = "found"        // the names of files
 	File        Layer = "file"         // the FAT's chain of the image file
 	Table       Layer = "table"        // the image's partition table
@@ -35,6 +36,7 @@ const (
 	Partitions  Layer = "partitions"   // the kinds of partitions in the image
 	Signature   Layer = "signature"    // PKCS#7 and the trust store
 	RootHash    Layer = "root-hash"    // root hash and partition UUIDs
+	Policy      Layer = "policy"       // the image policy
 	Denied      Layer = "denied"       // deny-cert, deny-roothash
 	Pin         Layer = "pin"          // ddi.roothash=
 	Superblock  Layer = "superblock"   // dm-verity's superblock
@@ -71,6 +73,8 @@ func (l Layer) sentences() []string {
 		return []string{"refused (signed): "}
 	case RootHash:
 		return []string{"refused (root-hash): "}
+	case Policy:
+		return []string{"refused (policy): "}
 	case Denied:
 		return []string{"refused (denied): "}
 	case Pin:
@@ -106,7 +110,7 @@ type Case struct {
 	Doc     string // one line: what was altered
 	Verdict Verdict
 	Layer   Layer
-	// Says is what the refusal must say beyond what its layer always says.
+	// Says is what the refusal, also one of the settings file, must say beyond what its layer always says.
 	Says string
 
 	// Disk names the good disk that is altered (goodDisks); default "plain".

@@ -122,7 +122,8 @@ func wider(cases []Case) []Case {
 	return out
 }
 
-// setLongName puts a long name in front of a new short entry and returns that: a file with the image's content.
+// longName makes an entry with a long name: the image under another one. sum makes the checksum that the long name has, and edit
+// changes the slots, of which the last is the short one.
 func longName(v *Disk, dir, name string, sum func(short []byte) byte, edit func(slots [][]byte)) {
 	units := append(utf16.Encode([]rune(name)), 0)
 	n := (len(units) + 12) / 13
@@ -130,7 +131,7 @@ func longName(v *Disk, dir, name string, sum func(short []byte) byte, edit func(
 	image := v.slot(imagePath)
 	short := slots[n]
 	copy(short, image)
-	copy(short, "LONG~1  RAW")
+	copy(short, fmt.Sprintf("L%02X~1   RAW", checksum([]byte(name)))) // another one for each name
 	short[12] = 0
 	for i := range n {
 		s := slots[n-1-i]

@@ -275,42 +275,6 @@ func casesMessage() []Case {
 	return cases
 }
 
-// casesKeys sign with other keys, and trust others.
-func casesKeys() []Case {
-	unsign := func(d *DDI) { d.document("") }
-	trust := func(names ...string) []string { return append([]string{}, names...) }
-	cases := []Case{
-		{Name: "key-stranger", Doc: "signed by a key that nobody trusts", DDI: signed("stranger", smime), Verdict: Refused, Layer: Signature, Says: "wanted one of 1 trusted certificates", Boot: true, Test: true},
-		{Name: "key-imposter", Doc: "signed by a key whose certificate has the subject and serial number of a trusted one", DDI: signed("imposter", smime), Verdict: Refused, Layer: Signature, Says: "cannot verify signature", Boot: true},
-		{Name: "key-expired", Doc: "signed by a trusted key whose certificate expired in 2001: there is no clock to hold against it", DDI: signed("expired", smime), Trust: trust(good, "expired"), Verdict: Harmless, Layer: Accepted, Boot: true, Test: true},
-		{Name: "key-expired-untrusted", Doc: "signed by an expired key that nobody trusts", DDI: signed("expired", smime), Verdict: Refused, Layer: Signature},
-		{Name: "key-weak", Doc: "signed by a trusted RSA key of 1024 bits", DDI: signed("weak", smime), Trust: trust(good, "weak"), Verdict: Refused, Layer: Signature, Says: "1024", Boot: true},
-		{Name: "key-p256", Doc: "signed by a trusted P-256 key", DDI: signed("p256", smime), Trust: trust(good, "p256"), Verdict: Harmless, Layer: Accepted, Boot: true},
-		{Name: "key-p384", Doc: "signed by a trusted P-384 key", DDI: signed("p384", smime), Trust: trust(good, "p384"), Verdict: Harmless, Layer: Accepted, Boot: true},
-		{Name: "key-p521", Doc: "signed by a trusted P-521 key", DDI: signed("p521", smime), Trust: trust(good, "p521"), Verdict: Harmless, Layer: Accepted},
-		{Name: "key-ed25519", Doc: "signed by a trusted Ed25519 key", DDI: signedEd25519, Trust: trust(good, "ed25519"), Verdict: Harmless, Layer: Accepted},
-		{Name: "key-next", Doc: "rotation: signed by the new key, both trusted", DDI: signed("next", smime), Trust: trust(good, "next"), Verdict: Harmless, Layer: Accepted, Boot: true},
-		{Name: "key-old", Doc: "after a rotation: signed by the old key, only the new one trusted", Trust: trust("next"), Verdict: Refused, Layer: Signature, Says: "wanted one of 1 trusted certificates", Boot: true},
-		{Name: "key-nobody", Doc: "a trust store without certificates", Trust: trust(), Verdict: Refused, Layer: Signature, Says: "the trust store, which is empty"},
-		{Name: "key-denied", Doc: "signed by a trusted key that deny-cert lists", Config: []string{"deny-cert={certificate ddi}"}, Verdict: Refused, Layer: Denied, Says: "one that deny-cert does not list", Boot: true, Test: true},
-		{Name: "key-denied-other", Doc: "signed by a trusted key, another is on the list", Trust: trust(good, "next"), Config: []string{"deny-cert={certificate next}"}, Verdict: Harmless, Layer: Unread},
-		{Name: "roothash-denied", Doc: "a signed image whose root hash is on the list", Config: []string{"deny-roothash={roothash}"}, Verdict: Refused, Layer: Denied, Says: "one that deny-roothash does not list", Boot: true},
-		{Name: "roothash-denied-pinned", Doc: "a pinned image whose root hash is on the list, too", Config: []string{"pin={roothash}", "deny-roothash={roothash}"}, Verdict: Refused, Layer: Denied, Says: "one that deny-roothash does not list"},
-		{Name: "pin-unsigned", Doc: "unsigned, its root hash built into stage 1", DDI: unsign, Config: []string{"pin={roothash}"}, Verdict: Harmless, Layer: Accepted, Boot: true},
-		{Name: "pin-stranger", Doc: "signed by a stranger, its root hash built into stage 1", DDI: signed("stranger", smime), Config: []string{"pin={roothash}"}, Verdict: Harmless, Layer: Accepted},
-		{Name: "pin-denied-key", Doc: "signed by a denied key, its root hash built into stage 1: the pin is enough", Config: []string{"pin={roothash}", "deny-cert={certificate ddi}"}, Verdict: Harmless, Layer: Unread},
-		{Name: "pin-of-other", Doc: "unsigned, the pin built into stage 1 is that of another image", DDI: unsign, Config: []string{"pin=" + strings.Repeat("ab", 32)}, Verdict: Refused, Layer: Signature, Says: "the image has no signature partition", Boot: true},
-		{Name: "pin-altered", Doc: "a pinned image with a flipped bit", DDI: func(d *DDI) { unsign(d); d.flip(d.Data.Offset + 1024 + 20) }, Config: []string{"pin={roothash}"}, Verdict: Refused, Layer: Verity, Boot: true},
-		{Name: "two-signers", Doc: "signed by a trusted key and by a stranger", DDI: func(d *DDI) { twoSigners(d, good, "stranger") }, Verdict: Harmless, Layer: Accepted},
-		{Name: "two-strangers", Doc: "signed by two strangers", DDI: func(d *DDI) { twoSigners(d, "expired", "stranger") }, Verdict: Refused, Layer: Signature, Says: "wanted one of 1 trusted certificates"},
-		{Name: "two-signers-imposter", Doc: "signed by a trusted key and by somebody who goes by its name", DDI: func(d *DDI) { twoSigners(d, good, "imposter") }, Verdict: Refused, Layer: Signature, Says: "cannot verify signature"},
-	}
-	for i := range cases {
-		cases[i].Group = "keys"
-	}
-	return cases
-}
-
 // signedEd25519 makes a message by an Ed25519 key, as RFC 8419 has it: openssl's command cannot before 3.2.
 func signedEd25519(d *DDI) {
 	cert, key, err := d.Keys.ed25519()
@@ -342,44 +306,4 @@ func signedEd25519(d *DDI) {
 	m, err := b.Bytes()
 	must(err)
 	d.sign(m)
-}
-
-// twoSigners signs with two keys in one message.
-func twoSigners(d *DDI, first, second string) {
-	p, err := d.Keys.Pair(second)
-	must(err)
-	signed(first, smime, "-signer", p.Cert, "-inkey", p.Key)(d)
-}
-
-// casesCommandLine say on the command line what only stage 1's own settings may.
-func casesCommandLine() []Case {
-	unsign := func(d *DDI) { d.document("") }
-	cases := []Case{
-		{Name: "cmdline-roothash-unsigned", Doc: "an unsigned image that ddi.roothash= names", DDI: unsign, Cmdline: "ddi.roothash={roothash}", Verdict: Refused, Layer: Signature, Says: "the image has no signature partition", Boot: true},
-		{Name: "cmdline-roothash-stranger", Doc: "a stranger's image that ddi.roothash= names", DDI: signed("stranger", smime), Cmdline: "ddi.roothash={roothash}", Verdict: Refused, Layer: Signature, Boot: true},
-		{Name: "cmdline-roothash-other", Doc: "a signed image that is not the one ddi.roothash= names", Cmdline: "ddi.roothash=" + strings.Repeat("ab", 32), Verdict: Refused, Layer: Pin, Says: "wanted ddi.roothash=abab", Boot: true},
-		{Name: "cmdline-roothash-half", Doc: "half a root hash", Cmdline: "ddi.roothash=" + strings.Repeat("ab", 16), Verdict: Refused, Layer: CommandLine, Says: "a whole root hash"},
-		{Name: "cmdline-roothash-twice", Doc: "ddi.roothash= twice: the image's and another", Cmdline: "ddi.roothash=" + strings.Repeat("ab", 32) + " ddi.roothash={roothash}", Verdict: Refused, Layer: CommandLine, Says: "given more than once", Boot: true, Test: true},
-		{Name: "cmdline-roothash-twice-same", Doc: "ddi.roothash= twice, the same", Cmdline: "ddi.roothash={roothash} ddi.roothash={roothash}", Verdict: Refused, Layer: CommandLine, Says: "given more than once"},
-		{Name: "cmdline-roothash-quoted", Doc: "a second ddi.roothash= in quotes", Cmdline: `ddi.roothash={roothash} "ddi.roothash=` + strings.Repeat("ab", 32) + `"`, Verdict: Refused, Layer: CommandLine, Says: "given more than once"},
-		{Name: "cmdline-pin", Doc: "a pin for an unsigned image", DDI: unsign, Cmdline: "ddi.pin={roothash}", Verdict: Refused, Layer: CommandLine, Says: "can only be built into stage 1", Boot: true, Test: true},
-		{Name: "cmdline-pin-behind-dashes", Doc: "a pin behind --, where the next init's arguments are", DDI: unsign, Cmdline: "-- ddi.pin={roothash}", Verdict: Refused, Layer: Signature},
-		{Name: "cmdline-id", Doc: "another ID to be accepted", Cmdline: "ddi.id=other", Verdict: Refused, Layer: CommandLine, Says: "can only be built into stage 1"},
-		{Name: "cmdline-min-version", Doc: "a lower version to be accepted", Cmdline: "ddi.min-version=0", Verdict: Refused, Layer: CommandLine, Says: "can only be built into stage 1", Boot: true},
-		{Name: "cmdline-min-version-underscore", Doc: "the same with an underscore", Cmdline: "ddi.min_version=0", Verdict: Refused, Layer: CommandLine, Says: "can only be built into stage 1"},
-		{Name: "cmdline-kind", Doc: "another kind of image to be accepted", Cmdline: "ddi.kind=initrd", Verdict: Refused, Layer: CommandLine, Says: "can only be built into stage 1"},
-		{Name: "cmdline-deny-cert", Doc: "an empty list of revoked keys", Cmdline: "ddi.deny-cert=", Verdict: Refused, Layer: CommandLine, Says: "can only be built into stage 1"},
-		{Name: "cmdline-allow-key", Doc: "another command-line key to be allowed", Cmdline: "ddi.allow-key=init", Verdict: Refused, Layer: CommandLine, Says: "can only be built into stage 1"},
-		{Name: "cmdline-unknown", Doc: "a key that looks like one", Cmdline: "ddi.root-hash={roothash}", Verdict: Refused, Layer: CommandLine, Says: "unknown key"},
-		{Name: "cmdline-upper-case", Doc: "a key in upper case", Cmdline: "ddi.RootHash={roothash}", Verdict: Refused, Layer: CommandLine, Says: "unknown key"},
-		{Name: "cmdline-shell", Doc: "a shell that was not built in", Cmdline: "ddi.break=mount", Verdict: Refused, Layer: CommandLine, Says: "no shell was built into it"},
-		{Name: "cmdline-fail-shell", Doc: "a shell after the refusal, which was not built in", DDI: unsign, Cmdline: "ddi.fail=shell", Verdict: Refused, Layer: CommandLine, Says: "no shell was built into it", Boot: true},
-		{Name: "cmdline-usrhash", Doc: "an image of a root for which a hash of /usr is asked", Cmdline: "ddi.usrhash={roothash}", Verdict: Refused, Layer: Pin},
-		{Name: "cmdline-image-escape", Doc: "an image outside of the file system", Cmdline: "ddi.image=../../os.raw", Verdict: Refused, Layer: CommandLine, Says: "a file name, a path"},
-		{Name: "cmdline-attach", Doc: "a copy in memory of a tampered image", DDI: func(d *DDI) { d.flip(d.Data.Offset + 1024 + 20) }, Cmdline: "ddi.attach=copy", Verdict: Refused, Layer: Verity, Boot: true},
-	}
-	for i := range cases {
-		cases[i].Group = "command-line"
-	}
-	return cases
 }

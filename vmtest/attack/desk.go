@@ -152,9 +152,13 @@ func (k *Desk) judge(c *Case, disk []byte) (Finding, error) {
 	// What is wrong with a disk is for the person who misses it; stage 1 does not stop for it either.
 	facts.Partitions, _ = m.Partitions()
 	images := map[string]*opened{}
+	said := ""
 	// Every action but the last leads to another; a loop would be a defect of its own.
 	const most = 1000
 	for range most {
+		if facts.Settings != nil && said == "" {
+			p, said = accept(p, facts)
+		}
 		step := resolve.Next(p, facts)
 		switch {
 		case step.Refused != nil:
@@ -162,7 +166,11 @@ func (k *Desk) judge(c *Case, disk []byte) (Finding, error) {
 		case step.Do == nil:
 			return refusal([]resolve.Refusal{{Err: fmt.Errorf("cannot find %s", step.Missing)}}), nil
 		case step.Do.Verb == resolve.Enter:
-			return k.entered(images[step.Do.Image])
+			f, err := k.entered(images[step.Do.Image])
+			if f.Verdict == Harmless && strings.Contains(said, "refused (settings)") {
+				f.Layer, f.Text = Settings, said
+			}
+			return f, err
 		}
 		before := alloctest.Allocated()
 		if err := k.carryOut(p, m, facts, images, step.Do); err != nil {
@@ -175,10 +183,19 @@ func (k *Desk) judge(c *Case, disk []byte) (Finding, error) {
 	return Finding{}, fmt.Errorf("cannot judge: no end after %d actions", most)
 }
 
+// accept decides about the settings file and returns the plan that results, and what is to be said.
+func accept(p *plan.Plan, facts *resolve.Facts) (*plan.Plan, string) {
+	next, r := resolve.AcceptSettings(p, facts.Partitions[0].Node, facts.Settings)
+	if r != nil {
+		return p, r.Error()
+	}
+	return next, "accepted"
+}
+
 // refusal makes the finding of the first refusal, by the layer whose sentence it is.
 func refusal(list []resolve.Refusal) Finding {
 	text := list[0].Error()
-	for _, l := range []Layer{Partition, FileSystem, Found, File, Table, Document, Partitions, Signature, RootHash, Denied, Pin, Superblock, Content, Verity, Identity, Init} {
+	for _, l := range []Layer{Partition, FileSystem, Found, File, Table, Document, Partitions, Signature, RootHash, Policy, Denied, Pin, Superblock, Content, Verity, Identity, Init} {
 		if l.refuses(text) {
 			return Finding{Refused, l, text}
 		}
@@ -306,6 +323,8 @@ func (k *Desk) carryOut(p *plan.Plan, m *discover.Machine, facts *resolve.Facts,
 	switch a.Verb {
 	case resolve.ListPartition:
 		part.Listing = m.List(*part, a.Dirs)
+	case resolve.ReadSettings:
+		facts.Settings = m.ReadSettings(*part, a.Image)
 	case resolve.ReadImage:
 		facts.Images[a.Image] = m.ReadImage(*part, arch, a.Image)
 	case resolve.Verify:

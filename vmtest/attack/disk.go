@@ -220,6 +220,25 @@ func (v *Disk) add(dir, short string, attr byte, first uint32, size uint32) []by
 	return s
 }
 
+// write makes a file in a directory.
+func (v *Disk) write(dir, name string, data []byte) {
+	free := v.free((len(data) + v.cluster - 1) / v.cluster)
+	for i, c := range free {
+		clear(v.clusterAt(c))
+		copy(v.clusterAt(c), data[i*v.cluster:])
+		v.setLink(c, v.end())
+		if i > 0 {
+			v.setLink(free[i-1], c)
+		}
+	}
+	longName(v, dir, name, checksum, func(slots [][]byte) {
+		short := slots[len(slots)-1]
+		short[slotAttr] = 0x20
+		v.setFirst(short, free[0])
+		le.PutUint32(short[slotFileSize:], uint32(len(data)))
+	})
+}
+
 // imagePath is where the good image lies on the good disks.
 const imagePath = "loader/ddi/os.raw"
 
