@@ -32,6 +32,7 @@ const (
 	Found       Layer = "found"        // the names of files
 	File        Layer = "file"         // the FAT's chain of the image file
 	Table       Layer = "table"        // the image's partition table
+	Beside      Layer = "beside"       // the files beside the image: NAME.roothash, NAME.roothash.p7s, NAME.verity
 	Document    Layer = "document"     // the JSON in the signature partition
 	Partitions  Layer = "partitions"   // the kinds of partitions in the image
 	Signature   Layer = "signature"    // PKCS#7 and the trust store
@@ -65,6 +66,8 @@ func (l Layer) sentences() []string {
 		return []string{"refused (readable): cannot find the blocks of "}
 	case Table:
 		return []string{"refused (readable): cannot read the image's partition table: "}
+	case Beside:
+		return []string{"refused (readable): cannot use what lies beside "}
 	case Document:
 		return []string{"refused (readable): cannot read the signature partition: "}
 	case Partitions:

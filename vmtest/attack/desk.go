@@ -94,6 +94,7 @@ func (c *Case) Apply(disk []byte, keys *Keys, others func(string) []byte) (_ []b
 	if err != nil {
 		return nil, err
 	}
+	v.keys, v.others = keys, others
 	if c.DDI != nil {
 		d, err := newDDI(v.image(), keys)
 		if err != nil {
@@ -195,7 +196,7 @@ func accept(p *plan.Plan, facts *resolve.Facts) (*plan.Plan, string) {
 // refusal makes the finding of the first refusal, by the layer whose sentence it is.
 func refusal(list []resolve.Refusal) Finding {
 	text := list[0].Error()
-	for _, l := range []Layer{Partition, FileSystem, Found, File, Table, Document, Partitions, Signature, RootHash, Policy, Denied, Pin, Superblock, Content, Verity, Identity, Init} {
+	for _, l := range []Layer{Partition, FileSystem, Found, File, Table, Beside, Document, Partitions, Signature, RootHash, Policy, Denied, Pin, Superblock, Content, Verity, Identity, Init} {
 		if l.refuses(text) {
 			return Finding{Refused, l, text}
 		}
@@ -407,7 +408,7 @@ func (k *Desk) entered(up *opened) (Finding, error) {
 	if !bytes.Equal(got, k.want) {
 		return Finding{"accepted", Accepted, "false data was accepted"}, nil
 	}
-	if up.facts.Table.Backup {
+	if t := up.facts.Table; t != nil && t.Backup {
 		return Finding{Harmless, Backup, up.facts.Table.PrimaryErr.Error()}, nil
 	}
 	if k.same(up) {

@@ -19,6 +19,9 @@ type Disk struct {
 	// ESP is the partition.
 	ESP Range
 
+	keys   *Keys
+	others func(name string) []byte
+
 	kind      int // 12, 16, 32
 	cluster   int // size in bytes
 	clusters  int
