@@ -65,6 +65,7 @@ func runBoot(ctx context.Context, env environment, flags *flag.FlagSet, args []s
 		return err
 	}
 	p := terminal.NewProgress(env.Stderr)
+	p.Step("starting QEMU", 0, 0)
 	w := &progressWriter{w: console, p: p}
 	err = c.Run(ctx, w, bootLimit)
 	p.Done()
