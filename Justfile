@@ -143,7 +143,7 @@ _boot-packages:
 _bench-packages: _build-packages _boot-packages _tree-packages
 
 _matrix-packages: _build-packages _boot-packages _tree-packages
-    @scripts/packages squashfs-tools e2fsprogs
+    @scripts/packages squashfs-tools e2fsprogs swtpm tpm2-tools
 
 _test-packages: _build-packages
     @scripts/packages {{ test_packages }}

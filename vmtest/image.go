@@ -12,7 +12,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/ulikunitz/xz"
@@ -278,7 +277,7 @@ func (w *Workshop) tree(ctx context.Context, i Image) (string, error) {
 	var files []file
 	dirs := []string{"dev", "proc", "sys", "run", "tmp", ".extra"}
 	switch kind {
-	case "marker", "other":
+	case "marker", "other", "tpm":
 		files = []file{init, osRelease}
 	case "bare":
 		files = []file{init, osRelease}
@@ -316,13 +315,11 @@ func (w *Workshop) tree(ctx context.Context, i Image) (string, error) {
 	default:
 		return "", fmt.Errorf("cannot make a tree of kind %q", kind)
 	}
-	if slices.Contains([]string{"marker", "bare", "initrd", "usr"}, kind) {
-		vfat, err := w.vfat()
-		if err != nil {
-			return "", err
-		}
-		files = append(files, vfat...)
+	foreign, err := w.foreign(ctx, kind)
+	if err != nil {
+		return "", err
 	}
+	files = append(files, foreign...)
 	name := "tree-" + kind
 	if i.Version != "" {
 		name += "-" + i.Version
@@ -330,7 +327,7 @@ func (w *Workshop) tree(ctx context.Context, i Image) (string, error) {
 	if i.Release != "" {
 		name += "-" + i.Name
 	}
-	return w.make(name, []any{w.self, marker, i.Tree, i.Version, i.Release}, func(tmp string) error {
+	return w.make(name, []any{w.self, marker, hashOf(foreign), i.Tree, i.Version, i.Release}, func(tmp string) error {
 		return writeTree(tmp, dirs, files)
 	})
 }
@@ -364,6 +361,17 @@ func (w *Workshop) debianUsr(ctx context.Context, _ Image) (string, error) {
 		}
 		return os.Symlink("../"+unit, filepath.Join(wants, unit))
 	})
+}
+
+// foreign returns what a kind of tree has in it that is not made here: drivers for the ESP, tools for the TPM.
+func (w *Workshop) foreign(ctx context.Context, kind string) ([]file, error) {
+	switch kind {
+	case "marker", "bare", "initrd", "usr":
+		return w.vfat()
+	case "tpm":
+		return w.tools(ctx)
+	}
+	return nil, nil
 }
 
 func writeTree(root string, dirs []string, files []file) error {

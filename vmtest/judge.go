@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/initddi/initddi/internal/predict"
 	"github.com/initddi/initddi/vmtest/guest"
 )
 
@@ -24,7 +25,9 @@ type Outcome struct {
 	TimedOut bool
 	// Unsaid is the first line of the dialogue that was never said, because its sentence did not come.
 	Unsaid string
-	Took   time.Duration
+	// Predicted is what must have been measured, nil where nothing is expected.
+	Predicted []predict.Step
+	Took      time.Duration
 }
 
 // Sentences that tell the verdicts apart. They are stage 1's and the marker's.
@@ -102,12 +105,17 @@ func Judge(c *Cell, o *Outcome) []string {
 			fail("the console shows %q", firstLine(text[i:]))
 		}
 	}
-	if c.Check != nil {
+	if c.Check != nil || o.Predicted != nil {
 		f, err := facts(o.Report)
 		if err != nil {
 			fail("%v", err)
 		} else {
-			wrong = append(wrong, c.Check(f)...)
+			if c.Check != nil {
+				wrong = append(wrong, c.Check(f)...)
+			}
+			if o.Predicted != nil {
+				wrong = append(wrong, judgeTPM(c, o.Predicted, f)...)
+			}
 		}
 	}
 	if c.Look != nil {

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"github.com/hugelgupf/vmtest/qemu"
 
 	"github.com/initddi/initddi/internal/initramfs"
+	"github.com/initddi/initddi/internal/swtpm"
 	"github.com/initddi/initddi/internal/vm"
 )
 
@@ -74,12 +76,25 @@ func (w *Workshop) start(ctx context.Context, c *Cell, config *vm.Config) (*Outc
 	}
 	console := &console{log: log, lines: c.Dialogue, say: make(chan string, len(c.Dialogue))}
 	limit := cmp.Or(c.Limit, DefaultLimit)
+	var serial io.WriteCloser = console
+	if c.TPM != nil {
+		t, err := w.startTPM(ctx, c, filepath.Join(filepath.Dir(config.Report), "tpm"))
+		if err != nil {
+			log.Close()
+			return nil, err
+		}
+		defer t.Close()
+		config.TPM = t.Socket
+		if c.TPM.Dies != "" {
+			serial = &dying{console: console, sentence: c.TPM.Dies, die: func() { t.Close() }}
+		}
+	}
 	fns, err := config.Options(ctx)
 	if err != nil {
 		log.Close()
 		return nil, asMissing(err)
 	}
-	fns = append(fns, qemu.WithSerialOutput(console), qemu.WithVMTimeout(limit))
+	fns = append(fns, qemu.WithSerialOutput(serial), qemu.WithVMTimeout(limit))
 	start := time.Now()
 	v, err := qemu.StartContext(ctx, qemu.ArchAMD64, fns...)
 	if err != nil {
@@ -120,6 +135,11 @@ func (w *Workshop) start(ctx context.Context, c *Cell, config *vm.Config) (*Outc
 		return nil, fmt.Errorf("cannot read the guest's report: %w", err)
 	}
 	o.Report = string(report)
+	if c.TPM != nil && c.TPM.Image != "" {
+		if o.Predicted, err = w.predict(ctx, c, c.TPM.Shell); err != nil {
+			return nil, err
+		}
+	}
 	if err := os.WriteFile(strings.TrimSuffix(w.LogOf(c), ".log")+".report", report, 0o644); err != nil {
 		return nil, fmt.Errorf("cannot keep the guest's report: %w", err)
 	}
@@ -132,9 +152,9 @@ const typingDelay = 500 * time.Millisecond
 // LogOf returns where a cell's console goes.
 func (w *Workshop) LogOf(c *Cell) string { return filepath.Join(w.Logs, c.Name+".log") }
 
-// asMissing makes an error about QEMU not being there a reason to skip.
+// asMissing makes an error about QEMU or swtpm not being there a reason to skip.
 func asMissing(err error) error {
-	if errors.Is(err, vm.ErrTool) {
+	if errors.Is(err, vm.ErrTool) || errors.Is(err, swtpm.ErrTool) {
 		return &MissingError{What: err.Error()}
 	}
 	return err
@@ -143,18 +163,13 @@ func asMissing(err error) error {
 // machine makes everything that a cell needs and describes the machine; what a run changes lies in tmp.
 func (w *Workshop) machine(ctx context.Context, c *Cell, tmp string) (*vm.Config, error) {
 	config := &vm.Config{Report: filepath.Join(tmp, "report"), MemoryMiB: 1024, CPUs: 1, Credentials: c.Credentials}
-	more, err := w.fill(ctx, c.Cmdline)
+	cmdline, err := w.cmdline(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	if config.SMBIOS, err = w.fillAll(ctx, c.SMBIOS); err != nil {
 		return nil, err
 	}
-	cmdline := baseCmdline
-	if !strings.Contains(more, "ddi.fail=") {
-		cmdline += " " + atOnce
-	}
-	cmdline = strings.TrimSpace(cmdline + " " + more)
 	efi := ""
 	if c.Firmware == SecureBoot {
 		vars, err := w.Variables()
@@ -211,6 +226,19 @@ func (w *Workshop) machine(ctx context.Context, c *Cell, tmp string) (*vm.Config
 		config.Disks = append(config.Disks, vm.Disk{Path: path, Bus: d.Bus, SectorSize: d.SectorSize, Snapshot: !own})
 	}
 	return config, nil
+}
+
+// cmdline returns the whole of a cell's command line.
+func (w *Workshop) cmdline(ctx context.Context, c *Cell) (string, error) {
+	more, err := w.fill(ctx, c.Cmdline)
+	if err != nil {
+		return "", err
+	}
+	cmdline := baseCmdline
+	if !strings.Contains(more, "ddi.fail=") {
+		cmdline += " " + atOnce
+	}
+	return strings.TrimSpace(cmdline + " " + more), nil
 }
 
 // privately copies a disk, leaving its holes, and alters the copy.

@@ -17,13 +17,14 @@ func Cells() []Cell {
 		cellsAttempts(),
 		cellsSettings(),
 		cellsLocked(),
+		cellsTPM(),
 		cellsKernel(),
 	)
 }
 
 // Images returns the images that cells can place.
 func Images() []Image {
-	return slices.Concat(imagesChain(), imagesRefuse(), imagesTrust())
+	return slices.Concat(imagesChain(), imagesRefuse(), imagesTrust(), imagesTPM())
 }
 
 // Stages returns the stages 1 that cells can boot.
@@ -32,6 +33,7 @@ func Stages() []Stage1 {
 		stagesChain(),
 		stagesTrust(),
 		stagesLocked(),
+		stagesTPM(),
 		stagesKernel(),
 	)
 }

@@ -80,6 +80,8 @@ type Cell struct {
 	Credentials map[string]string `json:"credentials,omitempty"`
 	// SMBIOS are strings of type 11 that the machine's owner sets, to be read by systemd-stub.
 	SMBIOS []string `json:"smbios,omitempty"`
+	// TPM is an emulated TPM; nil is a machine without.
+	TPM *TPM `json:"tpm,omitempty"`
 	// Dialogue is what a person at the console does.
 	Dialogue []Line `json:"dialogue,omitempty"`
 	// Meanwhile is done before the first line is typed, to the files of the machine's disks, which are private then.

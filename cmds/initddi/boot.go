@@ -16,6 +16,7 @@ import (
 
 	"github.com/initddi/initddi/internal/keys"
 	"github.com/initddi/initddi/internal/ovmf"
+	"github.com/initddi/initddi/internal/swtpm"
 	"github.com/initddi/initddi/internal/terminal"
 	"github.com/initddi/initddi/internal/vm"
 )
@@ -32,6 +33,7 @@ func runBoot(ctx context.Context, env environment, flags *flag.FlagSet, args []s
 	flags.IntVar(&c.MemoryMiB, "memory", 1024, "in MiB")
 	flags.IntVar(&c.CPUs, "cpus", 1, "how many; QEMU 7.2 emulating two breaks one boot of twenty")
 	flags.StringVar(&c.Accel, "accel", envOr("INITDDI_ACCEL", "tcg"), "tcg, or kvm where it works")
+	tpmState := flags.String("tpm", "", "give the machine an emulated TPM (swtpm) that keeps its state in `DIR`, which is made if need be")
 	headless := flags.Bool("headless", !terminal.IsTerminal(env.Stdin), "run without a console until the booted system has reported and powered off (default where standard input is not a terminal)")
 	log := flags.String("log", "", "write the console to `FILE` when headless")
 	stage := flags.String("sizes", "", "show the sizes of these `FILES` in the table, a list")
@@ -55,6 +57,17 @@ func runBoot(ctx context.Context, env environment, flags *flag.FlagSet, args []s
 	}
 	c.Disks = []vm.Disk{{Path: rest[0], Bus: *bus, Snapshot: true}}
 	c.Report = filepath.Join(tmp, "report")
+	if *tpmState != "" {
+		if err := os.MkdirAll(*tpmState, 0o700); err != nil {
+			return fmt.Errorf("cannot keep the TPM's state: %w", err)
+		}
+		t, err := swtpm.ForMachine(ctx, *tpmState)
+		if err != nil {
+			return err
+		}
+		defer t.Close()
+		c.TPM = t.Socket
+	}
 	if !*headless {
 		fmt.Fprintln(env.Stderr, "The console follows. Log in as root, without a password. To leave: power off, or press Ctrl-A, then X.")
 		return c.Interactive(ctx)

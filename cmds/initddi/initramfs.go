@@ -19,7 +19,7 @@ import (
 )
 
 // defaultClasses are taken where the kernel has them, if nobody says --class.
-const defaultClasses = "virtio,nvme,sata,usb,scsi,mmc"
+const defaultClasses = "virtio,nvme,sata,usb,scsi,mmc,tpm"
 
 func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
 	output := flags.String("output", "", "write the archive to `FILE`")

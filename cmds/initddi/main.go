@@ -53,6 +53,7 @@ func verbs() []verb {
 		{"boot", "DISK", "boot a disk in QEMU", runBoot},
 		{"inspect", "FILE", "say what is in an image, a UKI or a stage 1", runInspect},
 		{"bless", "", "tell stage 1 that the running image came up well", runBless},
+		{"measure", "", "predict what a boot writes into the TPM's PCRs", runMeasure},
 		{"size", "--cloud TREE", "say what stage 1 consists of, and hold it against its budgets", runSize},
 	}
 }

@@ -100,7 +100,7 @@ type moduleSize struct {
 }
 
 func runSize(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
-	m := &measure{base: map[string]string{}}
+	m := &sizing{base: map[string]string{}}
 	flags.StringVar(&m.cloud, "cloud", "", "the modules of Debian's cloud kernel: a tree with lib/modules in it")
 	flags.StringVar(&m.generic, "generic", "", "the modules of Debian's generic kernel; without it its rows are left out")
 	flags.StringVar(&m.template, "template", "templates/mkuimage.yaml", "the mkuimage template: `FILE`")
@@ -158,8 +158,8 @@ func (r *sizeReport) check() error {
 	return nil
 }
 
-// measure gathers a report.
-type measure struct {
+// sizing gathers a report.
+type sizing struct {
 	cloud, generic, template string
 	trust                    []initramfs.File
 	tmp                      string
@@ -168,7 +168,7 @@ type measure struct {
 	report                   sizeReport
 }
 
-func (m *measure) run(ctx context.Context) error {
+func (m *sizing) run(ctx context.Context) error {
 	counted := map[string]bool{}
 	for _, b := range budgets() {
 		tree := m.cloud
@@ -191,7 +191,7 @@ func (m *measure) run(ctx context.Context) error {
 }
 
 // tmpl is a configuration of the template, built for the trust store's keys or whole.
-func (m *measure) tmpl(config string, whole bool) initramfs.Template {
+func (m *sizing) tmpl(config string, whole bool) initramfs.Template {
 	t := initramfs.Template{File: m.template, Config: config}
 	if !whole {
 		t.Tags = initramfs.TagsFor(m.trust)
@@ -200,7 +200,7 @@ func (m *measure) tmpl(config string, whole bool) initramfs.Template {
 }
 
 // commands returns an uncompressed archive of a configuration's commands, built once.
-func (m *measure) commands(ctx context.Context, t initramfs.Template) (string, error) {
+func (m *sizing) commands(ctx context.Context, t initramfs.Template) (string, error) {
 	key := strings.Join(append([]string{t.Config}, t.Tags...), "-")
 	if file := m.base[key]; file != "" {
 		return file, nil
@@ -218,7 +218,7 @@ func (m *measure) commands(ctx context.Context, t initramfs.Template) (string, e
 }
 
 // archive builds one row's stage 1. Modules that no row before had are measured by themselves.
-func (m *measure) archive(ctx context.Context, b budget, tree string, counted map[string]bool) error {
+func (m *sizing) archive(ctx context.Context, b budget, tree string, counted map[string]bool) error {
 	base, err := m.commands(ctx, m.tmpl(b.Config, b.Whole))
 	if err != nil {
 		return err
@@ -262,7 +262,7 @@ func (m *measure) archive(ctx context.Context, b budget, tree string, counted ma
 }
 
 // busybox takes a configuration's busybox apart.
-func (m *measure) busybox(ctx context.Context, config string) error {
+func (m *sizing) busybox(ctx context.Context, config string) error {
 	t := m.tmpl(config, false)
 	commands, tags, err := t.Commands()
 	if err != nil {
@@ -308,7 +308,7 @@ func (m *measure) busybox(ctx context.Context, config string) error {
 }
 
 // build builds a busybox and compresses it by itself, unless it has symbols.
-func (m *measure) build(ctx context.Context, t initramfs.Template) (size int64, compressed int, binary []byte, err error) {
+func (m *sizing) build(ctx context.Context, t initramfs.Template) (size int64, compressed int, binary []byte, err error) {
 	o := initramfs.Options{Template: t, Compression: initramfs.None}
 	if len(t.Without) > 0 {
 		// What is left may have no init.

@@ -5,7 +5,7 @@ package kmodules
 
 import "strings"
 
-// Class is a kind of storage and the modules that drive it. To carry another kind, add a line to Classes.
+// Class is a kind of device, mostly of storage, and the modules that drive it. To carry another kind, add a line to Classes.
 type Class struct {
 	Name        string
 	Description string // for the person in front of a machine whose disk did not appear
@@ -46,6 +46,8 @@ func Classes() []Class {
 		{"mpt", "LSI/Broadcom Fusion-MPT SCSI and SAS disks", []string{"mptspi", "mptsas", "mpt3sas"}, []string{"sd_mod"}},
 		{"megaraid", "LSI/Broadcom MegaRAID disks", []string{"megaraid_sas"}, []string{"sd_mod"}},
 		{"xen", "Xen virtual disks", []string{"xen_blkfront"}, nil},
+		// What no disk hangs on, but what is entered is measured into. Debian's kernels have it built in.
+		{"tpm", "TPM 2.0 chips (CRB, TIS)", []string{"tpm_crb", "tpm_tis"}, nil},
 		{"pmem", "persistent memory", []string{"nd_pmem"}, []string{"nd_e820", "nfit", "virtio_pmem"}},
 	}
 }

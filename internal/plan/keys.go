@@ -71,6 +71,11 @@ const (
 	KindInitrd Kind = "initrd"
 )
 
+// Stages returns the points at which ddi.break= can stop, in order.
+func Stages() []Stage {
+	return []Stage{StageStorage, StageVerify, StageMount, StageMerge, StageHandoff}
+}
+
 // DMOption returns dm-verity's optional argument for c, empty for its default.
 func (c Corruption) DMOption() string {
 	switch c {
@@ -181,7 +186,7 @@ func (p *Plan) set(name, value string, in Input) error {
 		}
 		return word(&p.Fail, value, FailReboot, FailPowerOff, FailHalt, FailShell)
 	case "break":
-		if err := words(&p.Break, value, StageStorage, StageVerify, StageMount, StageMerge, StageHandoff); err != nil {
+		if err := words(&p.Break, value, Stages()...); err != nil {
 			return err
 		}
 		if !in.HasShell {

@@ -51,8 +51,7 @@ func Main(args, env []string) {
 		if fail != plan.FailShell {
 			endAfter(world, log, fail, err)
 		}
-		log.Warn("a shell: leave it (exit) to try again, or power off with 'shutdown halt'")
-		if err = shell(newMeasurer(world), log); err != nil {
+		if err = failShell(newMeasurer(world), log); err != nil {
 			screen(log, err)
 			endAfter(world, log, plan.FailReboot, err)
 		}
@@ -147,12 +146,15 @@ func endAfter(w *World, log *report.Log, f plan.Fail, cause error) {
 
 // stopBefore opens a shell if ddi.break= names the stage or one before it that the boot has no step for.
 func (b *boot) stopBefore(stage plan.Stage) error {
-	for _, s := range []plan.Stage{plan.StageStorage, plan.StageVerify, plan.StageMount, plan.StageMerge, plan.StageHandoff} {
+	for _, s := range plan.Stages() {
 		if !b.passed[s] {
 			b.passed[s] = true
 			if b.plan.StopsAt(s) {
+				if err := b.tpm.shell(b.log); err != nil {
+					return err
+				}
 				b.log.Warn("ddi.break=%s: a shell; leave it (exit) to go on", s)
-				if err := shell(b.tpm, b.log); err != nil {
+				if err := shell(); err != nil {
 					return err
 				}
 			}
@@ -164,11 +166,18 @@ func (b *boot) stopBefore(stage plan.Stage) error {
 	return nil
 }
 
-// shell runs u-root's shell on the console until the person there leaves it. It is measured first.
-func shell(m *measurer, log *report.Log) error {
+// failShell is the shell of ddi.fail=shell.
+func failShell(m *measurer, log *report.Log) error {
+	defer m.close()
 	if err := m.shell(log); err != nil {
 		return err
 	}
+	log.Warn("a shell: leave it (exit) to try again, or power off with 'shutdown halt'")
+	return shell()
+}
+
+// shell runs u-root's shell on the console until the person there leaves it. It must have been measured before.
+func shell() error {
 	tty := "/dev/console"
 	if b, err := os.ReadFile("/sys/class/tty/console/active"); err == nil {
 		// The last one is /dev/console's own terminal; unlike that it can be a controlling one.

@@ -52,6 +52,8 @@ type Config struct {
 	Kernel, Initrd, Append string
 
 	Disks []Disk
+	// TPM is the socket of an emulated TPM (package swtpm); empty is none.
+	TPM string
 	// Credentials arrive in the guest as systemd's system credentials, by SMBIOS.
 	Credentials map[string]string
 	// Report receives what the guest writes to its second serial port.
@@ -104,6 +106,9 @@ func (c Config) Args(ctx context.Context) ([]string, error) {
 			return nil, err
 		}
 		args = append(args, more...)
+	}
+	if c.TPM != "" {
+		args = append(args, "-chardev", "socket,id=tpm,path="+escape(c.TPM), "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0")
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Credentials)) {
 		args = append(args, "-smbios", "type=11,value="+escape("io.systemd.credential.binary:"+name+"="+base64.StdEncoding.EncodeToString([]byte(c.Credentials[name]))))

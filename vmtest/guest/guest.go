@@ -56,9 +56,25 @@ type Facts struct {
 	// Payload is what was got of the file at PayloadPath; nil where the image has none.
 	Payload       *PayloadFacts `json:"payload,omitempty"`
 	RunIsWritable bool          `json:"run_is_writable"`
+	TPM           *TPM          `json:"tpm,omitempty"` // nil where the kernel has none
 	// Errors are what could not be found out.
 	Errors []string `json:"errors,omitempty"`
 }
+
+// TPM is what is in the TPM, and what is told of it.
+type TPM struct {
+	// PCRs are the values of PCRs 11, 12 and 13 by bank ("sha256") and number, as sysfs has them, in small letters.
+	PCRs map[string]map[int]string `json:"pcrs"`
+	// Log is systemd's log of measurements, LogMode its mode in octal.
+	Log     []byte `json:"log"`
+	LogMode string `json:"log_mode"`
+	// Unsealed is what tpm2_unseal writes, with its complaints, about the secret with the handle [SealedHandle]; empty where the
+	// image does not have that program.
+	Unsealed string `json:"unsealed"`
+}
+
+// SealedHandle is where a cell that seals something puts it.
+const SealedHandle = "0x81000100"
 
 // Mount is a line of /proc/self/mountinfo.
 type Mount struct {

@@ -130,6 +130,7 @@ func (g *gatherer) gather() {
 	g.mounts()
 	g.blocks()
 	g.processes()
+	g.tpm()
 	for _, line := range strings.Split(read("/proc/modules"), "\n") {
 		name, _, _ := strings.Cut(line, " ")
 		f.Modules = append(f.Modules, name)
