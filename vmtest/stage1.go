@@ -36,7 +36,7 @@ func (w *Workshop) commands(ctx context.Context, config string) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	return w.make("commands-"+config+".cpio", sum+rest, func(tmp string) error {
+	return w.shared("commands", "commands-"+config+".cpio", sum+rest, func(tmp string) error {
 		img, err := initramfs.Build(ctx, initramfs.Options{
 			Template: initramfs.Template{File: template, Config: config, Dir: w.Module}, Compression: initramfs.None,
 		}, func(string) {})

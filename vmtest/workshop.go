@@ -115,6 +115,28 @@ func (w *Workshop) say(format string, args ...any) {
 // make returns the path of the thing called name that is made from what key describes, making it if it is not there. do gets
 // the path of a file or directory to make, which appears under its final name only when it is complete.
 func (w *Workshop) make(name string, key any, do func(tmp string) error) (string, error) {
+	return w.makeIn(w.Dir, name, key, do)
+}
+
+// shared is make for what all programs of a build make alike and take long for: it lies in a directory of its own, which one
+// process at a time uses.
+func (w *Workshop) shared(dir, name string, key any, do func(tmp string) error) (string, error) {
+	dir = filepath.Join(w.Build, dir)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("cannot make %s: %w", name, err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return "", fmt.Errorf("cannot make %s: %w", name, err)
+	}
+	defer f.Close()
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return "", fmt.Errorf("cannot make %s: %w", name, err)
+	}
+	return w.makeIn(dir, name, key, do)
+}
+
+func (w *Workshop) makeIn(dir, name string, key any, do func(tmp string) error) (string, error) {
 	text, err := json.Marshal(key)
 	if err != nil {
 		return "", fmt.Errorf("cannot make %s: %w", name, err)
@@ -125,7 +147,7 @@ func (w *Workshop) make(name string, key any, do func(tmp string) error) (string
 	file := stem + "-" + hex.EncodeToString(sum[:6]) + ext
 	t := w.thing(file)
 	t.once.Do(func() {
-		t.path = filepath.Join(w.Dir, file)
+		t.path = filepath.Join(dir, file)
 		if _, err := os.Lstat(t.path); err == nil {
 			return
 		}
@@ -138,7 +160,7 @@ func (w *Workshop) make(name string, key any, do func(tmp string) error) (string
 			os.RemoveAll(tmp)
 			return
 		}
-		w.forget(stem, ext)
+		w.forget(dir, stem, ext)
 		t.err = os.Rename(tmp, t.path)
 	})
 	return t.path, t.err
@@ -155,8 +177,8 @@ func (w *Workshop) thing(name string) *thing {
 }
 
 // forget removes what was made under that name from other things, in earlier runs.
-func (w *Workshop) forget(stem, ext string) {
-	old, err := filepath.Glob(filepath.Join(w.Dir, stem+"-????????????"+ext))
+func (w *Workshop) forget(dir, stem, ext string) {
+	old, err := filepath.Glob(filepath.Join(dir, stem+"-????????????"+ext))
 	if err != nil {
 		return
 	}

@@ -76,7 +76,7 @@ func casesPartition() []Case {
 	cases := []Case{
 		{Name: "data-type", Doc: "the data partition is for another architecture", DDI: entry(dataPart, setGUID(entType, typeOf(gpt.Root, gpt.ARM64))), Verdict: Refused, Layer: Partitions, Says: "0 root partitions for x86-64", Boot: true},
 		{Name: "data-type-unused", Doc: "the data partition's entry has no type", DDI: entry(dataPart, setGUID(entType, guid.GUID{})), Verdict: Refused, Layer: Partitions, Says: "0 root partitions for x86-64"},
-		{Name: "data-uuid", Doc: "a bit of the data partition's UUID, which must be the root hash's beginning", DDI: entry(dataPart, invert(entUUID+3)), Verdict: Refused, Layer: RootHash, Says: "found partition UUIDs", Boot: true, Test: true},
+		{Name: "data-uuid", Doc: "a bit of the data partition's UUID, which must be the root hash's beginning", DDI: entry(dataPart, invert(entUUID+3)), Verdict: Refused, Layer: RootHash, Says: "found partition UUIDs", Boot: true},
 		{Name: "data-start-later", Doc: "the data partition starts a block later, and is too short", DDI: entry(dataPart, add64(entFirst, 8)), Verdict: Refused, Layer: Superblock, Says: "partition too small"},
 		{Name: "data-start-earlier", Doc: "the data partition starts a block earlier: all its blocks are others", DDI: entry(dataPart, add64(entFirst, 1<<64-8)), Verdict: Refused, Layer: Verity, Boot: true},
 		{Name: "data-start-unaligned", Doc: "the data partition starts a sector earlier", DDI: entry(dataPart, add64(entFirst, 1<<64-1)), Verdict: Refused, Layer: Verity},
@@ -112,7 +112,7 @@ func casesPartition() []Case {
 		{Name: "uuids-swapped", Doc: "data and hash partition have each other's UUID", DDI: swap(dataPart, hashPart, entUUID, 16), Verdict: Refused, Layer: RootHash},
 
 		{Name: "sig-type", Doc: "the signature partition is none any more", DDI: entry(sigPart, setGUID(entType, typeOf(gpt.Generic, gpt.NoArch))), Verdict: Refused, Layer: Signature, Says: "the image has no signature partition", Boot: true},
-		{Name: "sig-gone", Doc: "the signature partition's entry is empty", DDI: entry(sigPart, func(e []byte) { clear(e) }), Verdict: Refused, Layer: Signature, Says: "the image has no signature partition", Boot: true, Test: true},
+		{Name: "sig-gone", Doc: "the signature partition's entry is empty", DDI: entry(sigPart, func(e []byte) { clear(e) }), Verdict: Refused, Layer: Signature, Says: "the image has no signature partition", Boot: true},
 		{Name: "sig-uuid", Doc: "the signature partition's UUID, which means nothing", DDI: entry(sigPart, invert(entUUID)), Verdict: Harmless, Layer: Accepted},
 		{Name: "sig-start-later", Doc: "the signature partition starts a sector later, in the middle of the JSON", DDI: entry(sigPart, add64(entFirst, 1)), Verdict: Refused, Layer: Document, Says: "not JSON", Boot: true},
 		{Name: "sig-start-earlier", Doc: "the signature partition starts a sector earlier, with zeros", DDI: entry(sigPart, add64(entFirst, 1<<64-1)), Verdict: Refused, Layer: Document},

@@ -76,7 +76,7 @@ func casesDocument() []Case {
 			other, err := newDDI(d.Others("other"), d.Keys)
 			must(err)
 			d.signFor(other.RootHash, other.message())
-		}, Verdict: Refused, Layer: RootHash, Says: "found partition UUIDs", Boot: true, Test: true},
+		}, Verdict: Refused, Layer: RootHash, Says: "found partition UUIDs", Boot: true},
 		{Name: "doc-other-and-uuids", Doc: "rootHash, signature and partition UUIDs of another image that the same key signed", DDI: func(d *DDI) {
 			other, err := newDDI(d.Others("other"), d.Keys)
 			must(err)
@@ -229,7 +229,7 @@ func casesMessage() []Case {
 		{Name: "p7-signer-algorithm", Doc: "the signer's algorithm", DDI: flipBehind(oidRSA, true, -1)},
 		{Name: "p7-value-first", Doc: "the first byte of the signature", DDI: message(func(der []byte, _ *DDI) []byte { der[len(der)-valueSize] ^= 1; return der }), Boot: true},
 		{Name: "p7-value-middle", Doc: "the middle of the signature", DDI: at(-128)},
-		{Name: "p7-value-last", Doc: "the last byte of the signature", DDI: at(-1), Boot: true, Test: true},
+		{Name: "p7-value-last", Doc: "the last byte of the signature", DDI: at(-1), Boot: true},
 		{Name: "p7-value-zero", Doc: "zeros for a signature", DDI: message(func(der []byte, _ *DDI) []byte { clear(der[len(der)-valueSize:]); return der })},
 		{Name: "p7-trailing", Doc: "a byte behind the message", DDI: message(func(der []byte, _ *DDI) []byte { return append(der, 0) }), Says: "cannot parse signature"},
 		{Name: "p7-cut", Doc: "the message's last byte is missing", DDI: message(func(der []byte, _ *DDI) []byte { return der[:len(der)-1] }), Says: "cannot parse signature", Boot: true},

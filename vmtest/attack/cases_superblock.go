@@ -77,7 +77,7 @@ func casesSuperblock() []Case {
 		{Name: "sb-salt-shorter", Doc: "a byte of salt less", DDI: super(set16(sbSaltSize, 31)), Verdict: refused, Layer: Verity},
 		{Name: "sb-salt-longer", Doc: "a byte of salt more than its field has", DDI: super(set16(sbSaltSize, 257)), Verdict: refused, Layer: Superblock, Says: "salt size 257", Boot: true},
 		{Name: "sb-salt-huge", Doc: "65535 bytes of salt", DDI: super(set16(sbSaltSize, 65535)), Verdict: refused, Layer: Superblock, Says: "salt size 65535"},
-		{Name: "sb-salt", Doc: "a bit of the salt", DDI: super(invert(sbSalt + 5)), Verdict: refused, Layer: Verity, Boot: true, Test: true},
+		{Name: "sb-salt", Doc: "a bit of the salt", DDI: super(invert(sbSalt + 5)), Verdict: refused, Layer: Verity, Boot: true},
 		{Name: "sb-salt-rest", Doc: "bytes behind the salt's end", DDI: super(invert(sbSalt + sbSaltRoom - 1)), Verdict: Harmless, Layer: Unread},
 		{Name: "sb-reserved", Doc: "the reserved bytes before the salt", DDI: super(invert(sbReserved + 1)), Verdict: Harmless, Layer: Unread},
 		{Name: "sb-reserved-end", Doc: "the reserved bytes at the end", DDI: super(invert(sbEnd + 9)), Verdict: Harmless, Layer: Unread},

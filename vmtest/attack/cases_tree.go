@@ -30,7 +30,7 @@ func casesTree() []Case {
 		{Name: "tree-cut", Doc: "the image ends in the hash tree", DDI: func(d *DDI) { d.B = d.B[:d.hashBlock(d.payload(-1))] }, Verdict: Refused, Layer: Table, Says: "there are only"},
 
 		{Name: "data-first-byte", Doc: "the first byte of the data", DDI: flipAt(func(d *DDI) int { return d.Data.Offset }), Verdict: Refused, Layer: Verity, Boot: true},
-		{Name: "data-superblock", Doc: "a bit of the file system's superblock", DDI: flipAt(func(d *DDI) int { return d.Data.Offset + 1024 + 20 }), Verdict: Refused, Layer: Verity, Boot: true, Test: true},
+		{Name: "data-superblock", Doc: "a bit of the file system's superblock", DDI: flipAt(func(d *DDI) int { return d.Data.Offset + 1024 + 20 }), Verdict: Refused, Layer: Verity, Boot: true},
 		{Name: "data-magic", Doc: "the file system's magic number", DDI: flipAt(func(d *DDI) int { return d.Data.Offset + 1024 }), Verdict: Refused, Layer: Verity},
 		{Name: "data-middle", Doc: "a bit in the middle of the payload", DDI: flipAt(func(d *DDI) int { return d.payload(middle) + 2000 }), Verdict: Contained, Layer: Late, Boot: true, Test: true},
 		{Name: "data-payload-first", Doc: "the first bit of the payload", DDI: flipAt(func(d *DDI) int { return d.payload(0) }), Verdict: Contained, Layer: Late, Boot: true},

@@ -12,7 +12,7 @@ func casesKeys() []Case {
 	unsign := func(d *DDI) { d.document("") }
 	trust := func(names ...string) []string { return append([]string{}, names...) }
 	cases := []Case{
-		{Name: "key-stranger", Doc: "signed by a key that nobody trusts", DDI: signed("stranger", smime), Verdict: Refused, Layer: Signature, Says: "wanted one of 1 trusted certificates", Boot: true, Test: true},
+		{Name: "key-stranger", Doc: "signed by a key that nobody trusts", DDI: signed("stranger", smime), Verdict: Refused, Layer: Signature, Says: "wanted one of 1 trusted certificates", Boot: true},
 		{Name: "key-imposter", Doc: "signed by a key whose certificate has the subject and serial number of a trusted one", DDI: signed("imposter", smime), Verdict: Refused, Layer: Signature, Says: "cannot verify signature", Boot: true},
 		{Name: "key-expired", Doc: "signed by a trusted key whose certificate expired in 2001: there is no clock to hold against it", DDI: signed("expired", smime), Trust: trust(good, "expired"), Verdict: Harmless, Layer: Accepted, Boot: true, Test: true},
 		{Name: "key-expired-untrusted", Doc: "signed by an expired key that nobody trusts", DDI: signed("expired", smime), Verdict: Refused, Layer: Signature},
@@ -24,7 +24,7 @@ func casesKeys() []Case {
 		{Name: "key-next", Doc: "rotation: signed by the new key, both trusted", DDI: signed("next", smime), Trust: trust(good, "next"), Verdict: Harmless, Layer: Accepted, Boot: true},
 		{Name: "key-old", Doc: "after a rotation: signed by the old key, only the new one trusted", Trust: trust("next"), Verdict: Refused, Layer: Signature, Says: "wanted one of 1 trusted certificates", Boot: true},
 		{Name: "key-nobody", Doc: "a trust store without certificates", Trust: trust(), Verdict: Refused, Layer: Signature, Says: "the trust store, which is empty"},
-		{Name: "key-denied", Doc: "signed by a trusted key that deny-cert lists", Config: []string{"deny-cert={certificate ddi}"}, Verdict: Refused, Layer: Denied, Says: "one that deny-cert does not list", Boot: true, Test: true},
+		{Name: "key-denied", Doc: "signed by a trusted key that deny-cert lists", Config: []string{"deny-cert={certificate ddi}"}, Verdict: Refused, Layer: Denied, Says: "one that deny-cert does not list", Boot: true},
 		{Name: "key-denied-other", Doc: "signed by a trusted key, another is on the list", Trust: trust(good, "next"), Config: []string{"deny-cert={certificate next}"}, Verdict: Harmless, Layer: Unread},
 		{Name: "roothash-denied", Doc: "a signed image whose root hash is on the list", Config: []string{"deny-roothash={roothash}"}, Verdict: Refused, Layer: Denied, Says: "one that deny-roothash does not list", Boot: true},
 		{Name: "roothash-denied-pinned", Doc: "a pinned image whose root hash is on the list, too", Config: []string{"pin={roothash}", "deny-roothash={roothash}"}, Verdict: Refused, Layer: Denied, Says: "one that deny-roothash does not list"},
@@ -58,7 +58,7 @@ func casesCommandLine() []Case {
 		{Name: "cmdline-roothash-stranger", Doc: "a stranger's image that ddi.roothash= names", DDI: signed("stranger", smime), Cmdline: "ddi.roothash={roothash}", Verdict: Refused, Layer: Signature, Boot: true},
 		{Name: "cmdline-roothash-other", Doc: "a signed image that is not the one ddi.roothash= names", Cmdline: "ddi.roothash=" + strings.Repeat("ab", 32), Verdict: Refused, Layer: Pin, Says: "wanted ddi.roothash=abab", Boot: true},
 		{Name: "cmdline-roothash-half", Doc: "half a root hash", Cmdline: "ddi.roothash=" + strings.Repeat("ab", 16), Verdict: Refused, Layer: CommandLine, Says: "a whole root hash"},
-		{Name: "cmdline-roothash-twice", Doc: "ddi.roothash= twice: the image's and another", Cmdline: "ddi.roothash=" + strings.Repeat("ab", 32) + " ddi.roothash={roothash}", Verdict: Refused, Layer: CommandLine, Says: "given more than once", Boot: true, Test: true},
+		{Name: "cmdline-roothash-twice", Doc: "ddi.roothash= twice: the image's and another", Cmdline: "ddi.roothash=" + strings.Repeat("ab", 32) + " ddi.roothash={roothash}", Verdict: Refused, Layer: CommandLine, Says: "given more than once", Boot: true},
 		{Name: "cmdline-roothash-twice-same", Doc: "ddi.roothash= twice, the same", Cmdline: "ddi.roothash={roothash} ddi.roothash={roothash}", Verdict: Refused, Layer: CommandLine, Says: "given more than once"},
 		{Name: "cmdline-roothash-quoted", Doc: "a second ddi.roothash= in quotes", Cmdline: `ddi.roothash={roothash} "ddi.roothash=` + strings.Repeat("ab", 32) + `"`, Verdict: Refused, Layer: CommandLine, Says: "given more than once"},
 		{Name: "cmdline-pin", Doc: "a pin for an unsigned image", DDI: unsign, Cmdline: "ddi.pin={roothash}", Verdict: Refused, Layer: CommandLine, Says: "can only be built into stage 1", Boot: true, Test: true},
@@ -99,7 +99,7 @@ func casesSettings() []Case {
 	unsign := func(d *DDI) { d.document("") }
 	cases := []Case{
 		{Name: "conf-policy", Doc: "a policy that lets everything through", Volume: unsigned("policy=*\n"), Verdict: Harmless, Layer: Settings, Says: "can only be built into stage 1", Boot: true},
-		{Name: "conf-policy-unsigned-image", Doc: "a policy that lets everything through, beside an unsigned image", DDI: unsign, Volume: unsigned("policy=*\n"), Verdict: Refused, Layer: Signature, Says: "the image has no signature partition", Boot: true, Test: true},
+		{Name: "conf-policy-unsigned-image", Doc: "a policy that lets everything through, beside an unsigned image", DDI: unsign, Volume: unsigned("policy=*\n"), Verdict: Refused, Layer: Signature, Says: "the image has no signature partition", Boot: true},
 		{Name: "conf-pin", Doc: "a pin for an unsigned image", DDI: unsign, Volume: unsigned("pin=" + strings.Repeat("ab", 32) + "\n"), Verdict: Refused, Layer: Signature, Says: "the image has no signature partition"},
 		{Name: "conf-roothash", Doc: "the root hash of another image, which is one condition more", Volume: unsigned("roothash=" + strings.Repeat("ab", 32) + "\n"), Verdict: Refused, Layer: Pin, Says: "wanted ddi.roothash=abab"},
 		{Name: "conf-roothash-unsigned-image", Doc: "the root hash of an unsigned image", DDI: unsign, Volume: unsigned("roothash=" + strings.Repeat("ab", 32) + "\n"), Verdict: Refused, Layer: Signature, Says: "the image has no signature partition"},
