@@ -245,11 +245,24 @@ func (w *Workshop) marker(ctx context.Context) (string, error) {
 	})
 }
 
-// file is a file of a tree.
+// file is a file of a tree, or a link, whose data is its target.
 type file struct {
 	path string
 	data []byte
 	mode os.FileMode
+}
+
+// osRelease returns what the image says of itself.
+func (i Image) osRelease() string {
+	id := "debian"
+	if i.Tree == "other" {
+		id = "other"
+	}
+	release := "ID=" + id + "\nNAME=\"initddi test image\"\nVERSION_ID=13\n"
+	if i.Version != "" {
+		release += "IMAGE_VERSION=" + i.Version + "\n"
+	}
+	return release + i.Release
 }
 
 // tree returns the directory that an image is made from.
@@ -263,15 +276,7 @@ func (w *Workshop) tree(ctx context.Context, i Image) (string, error) {
 		return "", err
 	}
 	kind := cmp.Or(i.Tree, "marker")
-	id := "debian"
-	if kind == "other" {
-		id = "other"
-	}
-	release := "ID=" + id + "\nNAME=\"initddi test image\"\nVERSION_ID=13\n"
-	if i.Version != "" {
-		release += "IMAGE_VERSION=" + i.Version + "\n"
-	}
-	release += i.Release
+	release := i.osRelease()
 	init := file{"sbin/init", program, 0o755}
 	osRelease := file{"etc/os-release", []byte(release), 0o644}
 	var files []file
@@ -309,6 +314,8 @@ func (w *Workshop) tree(ctx context.Context, i Image) (string, error) {
 	case "nodirs":
 		files = []file{init, osRelease}
 		dirs = []string{"dev", "proc", "sys"}
+	case "merged":
+		files = []file{{"sbin", []byte("usr/sbin"), os.ModeSymlink}, {"lib", []byte("usr/lib"), os.ModeSymlink}, {"usr/sbin/init", program, 0o755}, {"usr/lib/os-release", []byte(release), 0o644}}
 	case "sysext":
 		dirs = nil
 		files = []file{{"usr/lib/extension-release.d/extension-release.tool", []byte("ID=debian\nVERSION_ID=13\n"), 0o644}, {"usr/bin/tool", program, 0o755}}
@@ -385,7 +392,13 @@ func writeTree(root string, dirs []string, files []file) error {
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(name, f.data, f.mode); err != nil {
+		var err error
+		if f.mode == os.ModeSymlink {
+			err = os.Symlink(string(f.data), name)
+		} else {
+			err = os.WriteFile(name, f.data, f.mode)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -50,6 +50,10 @@ func ReadTree(t Opener, d gpt.Designator, fstype string, inits func(plan.Kind) [
 	tree := &resolve.Tree{Designator: d, FileSystem: fstype, Kind: plan.KindOS}
 	initrdRelease := "/etc/initrd-release"
 	if d == gpt.Usr {
+		var err error
+		if tree.RootDir, err = rootDir(t); err != nil {
+			return nil, err
+		}
 		t = usrTree{t}
 		// The hand-over makes the link that /etc would have.
 		initrdRelease = "/usr/lib/initrd-release"
@@ -103,6 +107,21 @@ func ReadTree(t Opener, d gpt.Designator, fstype string, inits func(plan.Kind) [
 		}
 	}
 	return tree, nil
+}
+
+// rootDir returns a directory that the tree of a root has and that of a /usr does not, empty if t has none of them. A root that is
+// entered as a /usr would lose its /etc, and with it whatever keeps people out.
+func rootDir(t Opener) (string, error) {
+	for _, dir := range append([]string{"usr"}, handOverDirs[:]...) {
+		is, err := isDir(t, "/"+dir)
+		if err != nil {
+			return "", err
+		}
+		if is {
+			return "/" + dir, nil
+		}
+	}
+	return "", nil
 }
 
 // absent reports whether an error means that there is no such file, in any of the ways a tree can lack one.

@@ -146,6 +146,33 @@ func TestReadTreeErrors(t *testing.T) {
 	}
 }
 
+// TestRootIsNoUsr: nobody signs whether an image is a root or a /usr. A root with merged /usr looks like a /usr through its links.
+func TestRootIsNoUsr(t *testing.T) {
+	inits := func(plan.Kind) []string { return []string{"/usr/sbin/init"} }
+	usr := []string{"sbin/init*", "lib/os-release=ID=a\n", "bin/", "share/"}
+	root := append([]string{"sbin->usr/sbin", "lib->usr/lib", "usr/sbin/init*", "usr/lib/os-release=ID=a\n"}, mountPoints...)
+	for _, test := range []struct {
+		name  string
+		lines []string
+		want  string
+	}{
+		{"a /usr", usr, ""}, {"a root", root, "/usr"}, {"a root without /usr", append(slices.Clone(usr), mountPoints...), "/dev"}, {"a file", append(slices.Clone(usr), "dev=x"), ""},
+	} {
+		tree, err := ReadTree(treeOf(t, test.lines...), gpt.Usr, "erofs", inits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tree.RootDir != test.want || tree.Init != "/usr/sbin/init" || tree.OSRelease.Get("ID") != "a" {
+			t.Errorf("%s: RootDir is %q, wanted %q; %+v", test.name, tree.RootDir, test.want, tree)
+		}
+	}
+	d := treeOf(t, usr...)
+	d.errs["/usr"] = syscall.EIO
+	if _, err := ReadTree(d, gpt.Usr, "erofs", inits); !errors.Is(err, syscall.EIO) {
+		t.Errorf("what cannot be read is taken for absent: %v", err)
+	}
+}
+
 func TestLoopOffset(t *testing.T) {
 	for _, test := range []struct {
 		extents extent.List

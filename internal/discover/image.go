@@ -173,6 +173,14 @@ func (d onFAT) Size(name string) (int64, error) {
 	return e.Size, err
 }
 
+func count(table *gpt.Table, d gpt.Designator, arch gpt.Arch) int {
+	t, ok := gpt.TypeOf(d, arch)
+	if !ok {
+		return 0
+	}
+	return len(table.ByType(t))
+}
+
 // ReadDDI reads the partition table and the signature partition for arch of the image in r. An image without a signature
 // partition is none the worse for it here.
 func ReadDDI(r io.ReaderAt, size int64, arch gpt.Arch) (*gpt.Table, *signature.Document, error) {
@@ -180,12 +188,14 @@ func ReadDDI(r io.ReaderAt, size int64, arch gpt.Arch) (*gpt.Table, *signature.D
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot read the image's partition table: %w", err)
 	}
-	// An image has one file system that is protected: the root or /usr.
+	// An image has one file system that is protected, the root or /usr; a signature for the other is none of its.
+	of := gpt.RootVeritySig
+	if count(table, gpt.Usr, arch) > 0 && count(table, gpt.Root, arch) == 0 {
+		of = gpt.UsrVeritySig
+	}
 	var found []gpt.Partition
-	for _, d := range [...]gpt.Designator{gpt.RootVeritySig, gpt.UsrVeritySig} {
-		if t, ok := gpt.TypeOf(d, arch); ok {
-			found = append(found, table.ByType(t)...)
-		}
+	if t, ok := gpt.TypeOf(of, arch); ok {
+		found = table.ByType(t)
 	}
 	switch len(found) {
 	case 0:

@@ -125,6 +125,9 @@ type Tree struct {
 	Extension string
 	// Init is the first of the plan's inits that exists and can be executed, empty if none does.
 	Init string
+	// RootDir is a directory in the tree of a /usr that only a root has, empty if there is none. Which of the two an image is, its
+	// partition table says, and nobody signs that.
+	RootDir string
 	// MissingDirs are directories the hand-over needs and the tree does not have.
 	MissingDirs []string
 }

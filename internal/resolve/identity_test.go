@@ -6,6 +6,7 @@ package resolve
 import (
 	"testing"
 
+	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/plan"
 )
 
@@ -33,6 +34,7 @@ func TestCheckIdentity(t *testing.T) {
 		{"an initrd fits", id{Kind: plan.KindInitrd}, tree(debian, initrd), "", nil},
 
 		{"extension", id{}, tree(debian, func(tr *Tree) { tr.Extension = "/usr/lib/extension-release.d/extension-release.x" }), RuleIdentity, []string{"an extension", "extension-release.x"}},
+		{"a root called a /usr", id{}, tree(debian, func(tr *Tree) { tr.Designator, tr.RootDir = gpt.Usr, "/usr" }), RuleIdentity, []string{"a root file system, with /usr", "wanted one of /usr"}},
 		{"no os-release", id{}, tree("", func(tr *Tree) { tr.HasOS = false }), RuleIdentity, []string{"no os-release"}},
 		{"kind", id{Kind: plan.KindOS}, tree(debian, initrd), RuleIdentity, []string{"found kind initrd, wanted kind os"}},
 		{"kind, the other way", id{Kind: plan.KindInitrd}, tree(debian, nil), RuleIdentity, []string{"found kind os, wanted kind initrd"}},

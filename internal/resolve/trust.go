@@ -166,6 +166,9 @@ func CheckIdentity(p *plan.Plan, name string, t *Tree) *Refusal {
 	if r := CheckFileSystem(p, name, t.Designator, t.FileSystem); r != nil {
 		return r
 	}
+	if t.RootDir != "" {
+		return refuse(RuleIdentity, "a root file system, with "+t.RootDir+", that its partition type or the files beside it call a /usr", "one of /usr")
+	}
 	if t.Extension != "" {
 		return refuse(RuleIdentity, "an extension ("+t.Extension+")", "a boot image")
 	}

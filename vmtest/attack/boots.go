@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/vmtest"
 	"github.com/initddi/initddi/vmtest/guest"
 )
@@ -24,6 +25,7 @@ func images() []vmtest.Image {
 		image("payload-initrd", "payload-initrd", "", ""),
 		image("sysext", "sysext", "", ""), image("confext", "confext", "", ""), image("initrd", "payload-initrd", "9", ""),
 		image("other-product", "other", "", ""), image("no-init", "noinit", "", ""), image("no-release", "norelease", "", ""),
+		image("merged-usr", "merged", "", ""),
 		image("init-not-executable", "plaininit", "", ""), image("no-directories", "nodirs", "", ""),
 		image("version-1", "payload", "1.9", ""), image("version-2", "payload", "2.0", ""), image("version-rc", "payload", "2.0~rc1", ""),
 		image("image-id-other", "payload", "", "IMAGE_ID=other\n"), image("image-id-twice", "payload", "", "IMAGE_ID=wanted\nIMAGE_ID=other\n"),
@@ -83,6 +85,7 @@ func identityCells() []vmtest.Cell {
 		enter("identity-image-id-good", "the wanted variant", "image-id", "os.raw", "image-id-wanted"),
 		refuse("identity-id-twice", "an image that says its ID twice", "", "os.raw", "id-twice", Identity, "more than once"),
 		refuse("identity-none", "a signed image without os-release", "", "os.raw", "no-release", Identity, "no os-release file"),
+		asUsr(refuse("identity-root-as-usr", "a signed root file system whose partitions are all said to be those of a /usr: it would lose its /etc", "", "os.raw", "merged-usr", Identity, "found a root file system, with /usr")),
 		refuse("version-old", "a signed image below the minimum version", "version-2", "os_1.9.raw", "version-1", Identity, "found IMAGE_VERSION=1.9, wanted at least 2.0"),
 		refuse("version-renamed", "a signed image below the minimum version, renamed to a newer one", "version-2", "os_99.raw", "version-1", Identity, "found IMAGE_VERSION=1.9, wanted at least 2.0"),
 		refuse("version-candidate", "a release candidate of the minimum version, which is older", "version-2", "os.raw", "version-rc", Identity, "found IMAGE_VERSION=2.0~rc1"),
@@ -96,6 +99,16 @@ func identityCells() []vmtest.Cell {
 		cells[i].Test = cells[i].Name == "version-renamed"
 	}
 	return cells
+}
+
+// asUsr has a disk's image say that it is one of /usr, which its signature does not cover.
+func asUsr(c vmtest.Cell) vmtest.Cell {
+	c.Disks[0].Alter = editImage(func(d *DDI) {
+		for n, t := range map[int]gpt.Designator{dataPart: gpt.Usr, hashPart: gpt.UsrVerity, sigPart: gpt.UsrVeritySig} {
+			entry(n, setGUID(entType, typeOf(t, arch)))(d)
+		}
+	})
+	return c
 }
 
 // lateCells are bits that flip where only the running system looks, under each ddi.corruption.

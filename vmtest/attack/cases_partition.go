@@ -132,6 +132,12 @@ func casesPartition() []Case {
 		{Name: "swap-beside", Doc: "a swap partition beside the others", DDI: extra(dataPart, setGUID(entType, typeOf(gpt.Swap, gpt.NoArch))), Verdict: Harmless, Layer: Accepted},
 		{Name: "unknown-beside", Doc: "a partition of a type that nobody knows", DDI: extra(dataPart, setGUID(entType, guid.MustParse("5a9c5b0e-1f0a-4d4c-9e9b-2a4a8f0f6c09"))), Verdict: Harmless, Layer: Accepted},
 		{Name: "other-arch-beside", Doc: "a data partition for another architecture", DDI: extra(dataPart, setGUID(entType, typeOf(gpt.Root, gpt.ARM64))), Verdict: Harmless, Layer: Accepted, Boot: true},
+		{Name: "usr-beside", Doc: "a data partition for /usr beside the one for the root", DDI: extra(dataPart, setGUID(entType, typeOf(gpt.Usr, arch))), Verdict: Refused, Layer: Partitions, Says: "a root and a usr partition"},
+		{Name: "usr-verity-beside", Doc: "a hash partition for /usr without one for its data", DDI: extra(hashPart, setGUID(entType, typeOf(gpt.UsrVerity, arch))), Verdict: Harmless, Layer: Accepted},
+		{Name: "usr-instead", Doc: "the data partition is said to be one of /usr, and the hash partition with it", DDI: func(d *DDI) {
+			entry(dataPart, setGUID(entType, typeOf(gpt.Usr, arch)))(d)
+			entry(hashPart, setGUID(entType, typeOf(gpt.UsrVerity, arch)))(d)
+		}, Verdict: Refused, Layer: Signature, Says: "the image has no signature partition"},
 		{Name: "same-uuid-beside", Doc: "a partition with the UUID of the data partition", DDI: func(d *DDI) {
 			extra(dataPart, func(e []byte) {
 				setGUID(entType, typeOf(gpt.Swap, gpt.NoArch))(e)

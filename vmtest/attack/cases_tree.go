@@ -39,7 +39,7 @@ func casesTree() []Case {
 		{Name: "data-zeroed", Doc: "zeros for a block of the payload", DDI: func(d *DDI) { clear(d.B[d.payload(middle):][:block]) }, Verdict: Contained, Layer: Late, Boot: true},
 		{Name: "data-swapped", Doc: "two blocks of the payload have changed places", DDI: func(d *DDI) { swapBlocks(d, d.payload(middle), d.payload(middle+1)) }, Verdict: Contained, Layer: Late, Boot: true},
 		{Name: "data-repeated", Doc: "a block of the payload twice", DDI: func(d *DDI) { copy(d.B[d.payload(middle):][:block], d.B[d.payload(middle+1):][:block]) }, Verdict: Contained, Layer: Late},
-		{Name: "data-os-release", Doc: "another ID in os-release, of the same length", DDI: func(d *DDI) { replace(d, "ID=debian\nVERSION_ID", "ID=ubuntu\nVERSION_ID") },
+		{Name: "data-os-release", Doc: "another ID in os-release, of the same length", DDI: func(d *DDI) { replace(d, "ID=debian\n", "ID=ubuntu\n") },
 			Verdict: Refused, Layer: Verity, Boot: true},
 		{Name: "data-of-other", Doc: "the data of another signed image under this one's signature", DDI: func(d *DDI) {
 			other, err := newDDI(d.Others("other"), d.Keys)
