@@ -62,12 +62,12 @@ func TestLockedTemplate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(Input{Config: config, CommandLine: "console=ttyS0 quiet ro ddi.fail=poweroff ddi.timeout=5"}); err != nil {
+	if _, err := New(Input{Config: config, CommandLine: "console=ttyS0 quiet ro systemd.import_credentials=no ddi.fail=poweroff ddi.timeout=5"}); err != nil {
 		t.Error(err)
 	}
 	for _, word := range []string{"init=/bin/sh", "systemd.debug_shell=1", "rd.systemd.unit=emergency.target", "rd.break", "single", "1", "systemd.unit=rescue.target",
 		"systemd.run=/bin/sh", "ddi.break=mount", "ddi.fail=shell", "ddi.fail=halt", "ddi.init=/bin/sh", "ddi.device=/dev/sda1", "rdinit=/bbin/bb", "module.sig_enforce=0",
-		"lockdown=none", "root=/dev/sda1", "systemd.setenv=LD_PRELOAD=x", "systemd.image_policy=*", "systemd.mount-extra=x", "bootconfig", "--"} {
+		"lockdown=none", "systemd.import_credentials=yes", "systemd.import_credentials", "systemd.set_credential=a:b", "root=/dev/sda1", "systemd.setenv=LD_PRELOAD=x", "systemd.image_policy=*", "systemd.mount-extra=x", "bootconfig", "--"} {
 		if _, err := New(Input{Config: config, CommandLine: word + " x", HasShell: true}); !errors.Is(err, ErrNotAllowed) {
 			t.Errorf("%s: %v", word, err)
 		}
