@@ -6,6 +6,7 @@ package stage1
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/initddi/initddi/internal/attempt"
 	"github.com/initddi/initddi/internal/ddi/dditest"
 	"github.com/initddi/initddi/internal/discover/machinetest"
 	"github.com/initddi/initddi/internal/esp"
@@ -63,6 +65,13 @@ func trust(t *testing.T, m *machinetest.Machine, set *dditest.Set, cert string) 
 	m.Write("etc/verity.d/"+cert, string(b))
 }
 
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // unstable is what differs with the keys, the version of mkfs.erofs and the machine: hashes, UUIDs made of them, serial numbers,
 // the architecture.
 var unstable = regexp.MustCompile(`[0-9a-f]{64}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|serial [0-9a-f]+|\b(x86-64|arm64)\b`)
@@ -97,6 +106,26 @@ func TestDryRun(t *testing.T) {
 		}},
 		{"everything is wrong", func(m *machinetest.Machine) {
 			espWith(t, m, "vda", uuid1, set, dditest.BadSig, dditest.Empty, dditest.Foreign, dditest.NoRoot, dditest.TwoRoots, dditest.Unsigned, dditest.WrongUUID, dditest.Stranger)
+			trust(t, m, set, dditest.Cert)
+		}},
+		{"settings", func(m *machinetest.Machine) {
+			write(t, set.Path("settings"), "image=os_1*\n")
+			espWith(t, m, "vda", uuid1, set, "/loader/ddi/os_2.raw="+dditest.Good, "/loader/ddi/os_1.raw="+dditest.Good, "/loader/ddi/initddi.conf=settings")
+			trust(t, m, set, dditest.Cert)
+		}},
+		{"settings refused", func(m *machinetest.Machine) {
+			write(t, set.Path("settings"), "image=os_1*\ninit=/bin/sh\n")
+			espWith(t, m, "vda", uuid1, set, "/loader/ddi/os_2.raw="+dditest.Good, "/loader/ddi/os_1.raw="+dditest.Good, "/loader/ddi/initddi.conf=settings")
+			trust(t, m, set, dditest.Cert)
+		}},
+		{"attempted", func(m *machinetest.Machine) {
+			espWith(t, m, "vda", uuid1, set, "/loader/ddi/os_2.raw="+dditest.Good, "/loader/ddi/os_1.raw="+dditest.Unsigned)
+			m.Firmware(uuid1, "/a.efi")
+			hash, err := hex.DecodeString(set.RootHash)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.VariableOf(attempt.Variable, attempt.Vendor(), attempt.Record{}.Entered(hash).Encode())
 			trust(t, m, set, dditest.Cert)
 		}},
 		{"pinned", func(m *machinetest.Machine) {
