@@ -24,7 +24,7 @@ func imagesTrust() []Image {
 
 func stagesTrust() []Stage1 {
 	return []Stage1{
-		{Name: "unprotected", Set: []string{"id=debian", "policy=root=signed+unprotected+absent"}},
+		{Name: "unprotected", Set: []string{"id=debian", "policy=root=verity+signed+unprotected+absent"}},
 		{Name: "only-squashfs", Set: []string{"id=debian", "policy=root=signed+squashfs"}},
 	}
 }
@@ -34,7 +34,7 @@ func cellsTrust() []Cell {
 	refused := []Cell{
 		{Name: "policy-pinned", Doc: "an image that is acceptable as a pin alone is refused if the command line narrows the image policy to signed ones", Stage1: "pinned",
 			Cmdline: "ddi.policy=root=signed+absent", Disks: []Disk{onESP("unsigned")},
-			Must: []string{"/loader/ddi/unsigned.raw refused (policy): found an image that is pinned and not signed (verity), wanted root=signed+absent of the image policy", "what to do: take an image that the policy allows"}},
+			Must: []string{"/loader/ddi/unsigned.raw refused (policy): found an image that is pinned and not signed, used as verity, wanted root=signed+absent of the image policy", "what to do: take an image that the policy allows"}},
 		{Name: "policy-widened", Test: true, Doc: "a policy on the command line makes no unsigned image acceptable", Cmdline: "ddi.policy=*", Disks: []Disk{onESP("unsigned")},
 			Must: []string{"/loader/ddi/unsigned.raw refused (signed)"}},
 		{Name: "policy-nothing-left", Doc: "a policy on the command line that has nothing in common with the one that was built in is an error", Cmdline: "ddi.policy=root=unprotected", Disks: []Disk{onESP("unsigned")},

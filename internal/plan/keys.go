@@ -200,9 +200,9 @@ func (p *Plan) set(name, value string, in Input) error {
 			return &KeyError{Allowed: "only no", Err: ErrNotHere}
 		}
 	case "policy":
-		return narrowPolicy(&p.Policy, value)
+		p.PolicyParts, err = narrowPolicy(&p.Policy, value)
 	case "sysext-policy":
-		return narrowPolicy(&p.SysextPolicy, value)
+		_, err = narrowPolicy(&p.SysextPolicy, value)
 	case "url", "ip":
 		return ErrNotHere
 	default:

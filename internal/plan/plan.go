@@ -101,6 +101,8 @@ type Plan struct {
 	Identity     Identity
 	// Policy and SysextPolicy are what was baked in, narrowed by the command line.
 	Policy, SysextPolicy policy.Policy
+	// PolicyParts are what Policy is the And of, if it was narrowed; an image has to pass each.
+	PolicyParts []policy.Policy
 	// Rollback says whether an image must have the security level that the TPM's counter at RollbackIndex has.
 	Rollback      Rollback
 	RollbackIndex tpm2.Handle

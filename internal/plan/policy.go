@@ -43,16 +43,17 @@ func bakePolicy(to *policy.Policy, value string) error {
 	return nil
 }
 
-// narrowPolicy makes a policy say no more than value does as well. It cannot say more than before.
-func narrowPolicy(to *policy.Policy, value string) error {
+// narrowPolicy makes a policy say no more than value does as well, and returns what the two were. It cannot say more than before.
+func narrowPolicy(to *policy.Policy, value string) (parts []policy.Policy, err error) {
 	p, err := policy.Parse(value)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrValue, err)
+		return nil, fmt.Errorf("%w: %w", ErrValue, err)
 	}
-	p, err = policy.And(*to, p)
+	both, err := policy.And(*to, p)
 	if err != nil {
-		return fmt.Errorf("%w, %s: %w", ErrNarrow, *to, err)
+		return nil, fmt.Errorf("%w, %s: %w", ErrNarrow, *to, err)
 	}
-	*to = p
-	return nil
+	parts = []policy.Policy{*to, p}
+	*to = both
+	return parts, nil
 }

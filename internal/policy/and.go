@@ -23,8 +23,12 @@ func (e *ImpossibleError) Error() string {
 	return fmt.Sprintf("%s can be neither: %s and %s have nothing in common", name, e.A, e.B)
 }
 
-// And returns the policy that an image passes if and only if it passes both: flag by flag, what both allow. The error is an
-// [*ImpossibleError] if no image could.
+// And returns a policy that no image passes unless it passes both: flag by flag, what both allow. The error is an
+// [*ImpossibleError] if no image could pass it.
+//
+// What follows for a hash tree or a signature from the rule of a file system follows anew from the And of those rules; so a
+// policy that speaks of signed images and one that speaks of verity can meet, where flag by flag the signature would have to be
+// there and used for one and left alone for the other.
 func And(a, b Policy) (Policy, error) {
 	var p Policy
 	// The rest, where no rule of either speaks of it, is what And of the whole says of it as well.
@@ -34,32 +38,58 @@ func And(a, b Policy) (Policy, error) {
 	}
 	p.setOther(shorten(rest))
 	for i, d := range designators {
-		fa, fb := present(a, d), present(b, d)
+		fa, hardA := a.opinion(i, d)
+		fb, hardB := b.opinion(i, d)
 		f, ok := and(fa, fb)
 		if !ok {
 			return Policy{}, &ImpossibleError{Designator: d, A: fa, B: fb}
 		}
-		// Written or not, the rule has to say the same: what follows from that of a file system need not be the And of what
-		// follows from both.
-		if present(p, d) != f {
+		if data, _ := protects(d); data != "" && !hardA && !hardB {
+			// How it is used goes along; whether it may be missing, and its bits, do not.
+			follows := p.Flags(d)
+			if f&Uses != Absent {
+				f = follows&Uses&^(Absent&^f) | f&(ReadOnly|GrowFS)
+			}
+			switch {
+			case f&Uses == 0:
+				return Policy{}, &ImpossibleError{Designator: d, A: fa, B: fb}
+			case follows&Uses == Absent, f == follows:
+			default:
+				p.set(i, shorten(f))
+			}
+			continue
+		}
+		_, inA := a.written(i)
+		_, inB := b.written(i)
+		// Other rules may follow from one that says no more than the rest does.
+		if inA || inB || p.Flags(d) != f {
 			p.set(i, shorten(f))
 		}
 	}
 	return p, nil
 }
 
-// present returns what p allows for a partition. Of a hash tree and a signature it makes no difference whether they are used or
-// not: that follows from what is done with the file system. So one policy's "unused", which is what most say by not speaking of
-// them, is no reason against using what the other wants used.
-func present(p Policy, d gpt.Designator) Flags {
-	f := p.Flags(d)
-	if data, _ := protects(d); data != "" {
-		f &^= FileSystems // it holds none
-		if f&Unused != 0 {
-			f |= Unprotected
-		}
+// opinion returns what the policy allows for a partition. That of a hash tree or of a signature is soft where it only goes along
+// with the file system's rule: it follows from that, or the rest says what would follow, or it is left alone and the file
+// system's rule has no use for it.
+func (p Policy) opinion(i int, d gpt.Designator) (f Flags, hard bool) {
+	f = p.Flags(d)
+	data, needs := protects(d)
+	if data == "" {
+		return f, true
 	}
-	return f
+	f &^= FileSystems // it holds none
+	_, written := p.written(i)
+	_, follows := p.explicit(i, d)
+	switch {
+	case written:
+		return f, true
+	case follows, f&Unused != 0 && f&Unprotected != 0 && p.Flags(data)&needs != 0:
+		return f | Unused, false
+	case f&Unused != 0 && f&Unprotected == 0 && p.Flags(data)&needs == 0:
+		return f | Unprotected, false
+	}
+	return f, true
 }
 
 // and returns what both sets allow. A partition whose bits or file systems could not be right any more can only be left alone;

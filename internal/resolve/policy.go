@@ -12,24 +12,29 @@ import (
 // applyPolicy holds an image against the image policy and says in a what it may be used as. The image's signature and pins must
 // have been looked at: what it qualifies for follows from them. Without a partition table an image has no bits, and consists of
 // its file system, its hash tree and, if signed says so, a signature.
+//
+// The policy on the command line and the one that was built in have to be passed as well as their And: which of an image's
+// partitions a policy uses follows from the whole of it, and no image shall get in that one of them would have kept out.
 func applyPolicy(p *plan.Plan, name string, arch gpt.Arch, img *Image, signed bool, a *Authentic) *Refusal {
-	refuse := func(d gpt.Designator, found string) *Refusal {
-		return &Refusal{Candidate: name, Rule: RulePolicy, Found: found, Wanted: wantedBy(p.Policy, d)}
-	}
-	uses, what := qualifies(a)
-	allowed := p.Policy.Flags(a.Designator) & uses
-	for _, use := range [...]policy.Flags{policy.Signed, policy.Verity, policy.Unprotected} {
-		if allowed&use != 0 {
-			a.Use = use
-			break
+	for _, part := range p.PolicyParts {
+		if _, r := allowedBy(part, name, arch, img, signed, a); r != nil {
+			return r
 		}
 	}
-	if a.Use == 0 {
-		return refuse(a.Designator, what)
+	use, r := allowedBy(p.Policy, name, arch, img, signed, a)
+	a.Use = use
+	return r
+}
+
+// allowedBy holds an image against one policy, and returns what it may be used as.
+func allowedBy(p policy.Policy, name string, arch gpt.Arch, img *Image, signed bool, a *Authentic) (use policy.Flags, r *Refusal) {
+	refuse := func(d gpt.Designator, found string) (policy.Flags, *Refusal) {
+		return 0, &Refusal{Candidate: name, Rule: RulePolicy, Found: found, Wanted: wantedBy(p, d)}
 	}
 	hash, sig := hashTree(a.Designator)
+	var missing *Refusal
 	for _, d := range policy.Designators() {
-		f := p.Policy.Flags(d)
+		f := p.Flags(d)
 		var found []gpt.Partition
 		there := d == sig && signed // it may lie beside the image
 		if img.Table != nil {
@@ -38,11 +43,18 @@ func applyPolicy(p *plan.Plan, name string, arch gpt.Arch, img *Image, signed bo
 		} else if d == a.Designator || d == hash {
 			there = true
 		}
+		may := policy.Uses &^ policy.Absent
+		if d != a.Designator && d != hash && d != sig {
+			// Nobody looks whether it is encrypted.
+			may = policy.Unused | policy.Unprotected
+		}
 		switch {
-		case !there && f&policy.Absent == 0:
-			return refuse(d, "no "+string(d)+" partition")
-		case there && f&(policy.Uses&^policy.Absent) == 0:
+		case !there && f&policy.Absent == 0 && missing == nil:
+			_, missing = refuse(d, "no "+string(d)+" partition")
+		case there && f&may == 0:
 			return refuse(d, article(d)+" partition")
+		case img.Table == nil && d == a.Designator && f&bareBits != bareBits:
+			return refuse(d, "no partition with "+f.String())
 		}
 		for _, q := range found {
 			// Systemd does not look at the bits of what it leaves unused; here that is everything but one file system, and a rule
@@ -52,20 +64,51 @@ func applyPolicy(p *plan.Plan, name string, arch gpt.Arch, img *Image, signed bo
 			}
 		}
 	}
-	return nil
+	as, allowed := usedAs(p, arch, img, signed, a.Designator), p.Flags(a.Designator)
+	switch {
+	case as&allowed == 0:
+	case as == policy.Signed && a.Signer != nil:
+		use = policy.Signed
+	case as != policy.Unprotected && a.Vouched():
+		use = policy.Verity & allowed
+	}
+	if use == 0 && as&allowed != 0 {
+		use = policy.Unprotected & allowed
+	}
+	if use == 0 {
+		return refuse(a.Designator, kindOf(a)+", used as "+as.String())
+	}
+	return use, missing
 }
 
-// qualifies returns what an image may be used as by itself, all of it, and the best of that in words. An image that is good enough for signed
-// is good enough for verity, and any is for unprotected.
-func qualifies(a *Authentic) (uses policy.Flags, what string) {
+// usedAs returns what systemd would use an image as, going by what it consists of: signed if it has a signature and the policy has
+// a use for that, else verity; and unprotected if the policy has no use for its hash tree.
+func usedAs(p policy.Policy, arch gpt.Arch, img *Image, signed bool, d gpt.Designator) policy.Flags {
+	hash, sig := hashTree(d)
+	uses := func(d gpt.Designator) bool { return p.Flags(d)&policy.Unprotected != 0 }
+	inTable := img.Table != nil && len(ofType(img.Table, sig, arch)) > 0
+	switch {
+	case img.Table != nil && !uses(hash):
+		return policy.Unprotected
+	case inTable && uses(sig), !inTable && signed:
+		return policy.Signed
+	}
+	return policy.Verity
+}
+
+// kindOf says in words what vouches for an image.
+func kindOf(a *Authentic) string {
 	switch {
 	case a.Signer != nil:
-		return policy.Signed | policy.Verity | policy.Unprotected, "a signed image (signed)"
+		return "a signed image"
 	case a.Pinned:
-		return policy.Verity | policy.Unprotected, "an image that is pinned and not signed (verity)"
+		return "an image that is pinned and not signed"
 	}
-	return policy.Unprotected, "an image for which nobody vouches (unprotected)"
+	return "an image for which nobody vouches"
 }
+
+// bareBits are those of an image without a partition table, as systemd has it.
+const bareBits = policy.ReadOnlyOff | policy.GrowFSOff
 
 // bitsOf returns the bits of a partition in the policy's words.
 func bitsOf(q gpt.Partition) policy.Flags {

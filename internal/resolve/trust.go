@@ -37,6 +37,9 @@ type Authentic struct {
 	Use policy.Flags
 }
 
+// Vouched reports whether somebody whom stage 1 trusts stands for the root hash.
+func (a *Authentic) Vouched() bool { return a.Signer != nil || a.Pinned }
+
 func (a *Authentic) String() string {
 	h := hex.EncodeToString(a.RootHash)
 	switch {
@@ -44,7 +47,7 @@ func (a *Authentic) String() string {
 		return fmt.Sprintf("root hash %s signed by %s", h, a.Signer.Subject)
 	case a.Pinned:
 		return fmt.Sprintf("root hash %s pinned in stage 1", h)
-	case a.Use == policy.Unprotected:
+	case !a.Vouched() && a.Use == policy.Unprotected:
 		return fmt.Sprintf("root hash %s, for which nobody vouches: the policy built into stage 1 allows unprotected", h)
 	}
 	return fmt.Sprintf("root hash %s", h)

@@ -21,7 +21,6 @@ import (
 	"github.com/initddi/initddi/internal/linux/kmsg"
 	"github.com/initddi/initddi/internal/linux/process"
 	"github.com/initddi/initddi/internal/plan"
-	"github.com/initddi/initddi/internal/policy"
 	"github.com/initddi/initddi/internal/release"
 	"github.com/initddi/initddi/internal/report"
 	"github.com/initddi/initddi/internal/resolve"
@@ -237,7 +236,7 @@ func (b *boot) carryOut(a *resolve.Action) error {
 		img.Authentic, img.Refusal = resolve.Authenticate(b.plan, part.Node+":"+a.Image, b.arch, img)
 		if img.Authentic != nil {
 			text = img.Authentic.String()
-			if img.Authentic.Use == policy.Unprotected {
+			if !img.Authentic.Vouched() {
 				b.log.Warn("%s: whoever can write to the disk decides what runs here", text)
 			}
 			if n := resolve.FailedAttempts(b.plan, &b.facts, img.Authentic); n > 0 {
