@@ -149,7 +149,7 @@ func (w *Workshop) RootHash(ctx context.Context, name string) (string, error) {
 	return hex.EncodeToString(append(data.UUID[:], hash.UUID[:]...)), nil
 }
 
-// parts returns the data and the hash partition of an image of ours, with 512-byte sectors.
+// parts returns the data and the hash partition of an image of ours, with 512-byte sectors; those for x86-64 if it has any.
 func parts(path string) (data, hash gpt.Partition, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -164,17 +164,19 @@ func parts(path string) (data, hash gpt.Partition, err error) {
 	if err != nil {
 		return data, hash, fmt.Errorf("cannot read %s: %w", path, err)
 	}
-	for _, p := range table.Partitions {
-		switch d, arch, _ := gpt.Lookup(p.Type); {
-		case arch != gpt.X86_64:
-		case d == gpt.Root || d == gpt.Usr:
-			data = p
-		case d == gpt.RootVerity || d == gpt.UsrVerity:
-			hash = p
+	for _, arch := range []gpt.Arch{gpt.ARM64, gpt.X86_64} {
+		for _, p := range table.Partitions {
+			switch d, a, _ := gpt.Lookup(p.Type); {
+			case a != arch:
+			case d == gpt.Root || d == gpt.Usr:
+				data = p
+			case d == gpt.RootVerity || d == gpt.UsrVerity:
+				hash = p
+			}
 		}
 	}
 	if data.Number == 0 || hash.Number == 0 {
-		return data, hash, fmt.Errorf("cannot read %s: no data or no hash partition for x86-64", path)
+		return data, hash, fmt.Errorf("cannot read %s: no data or no hash partition", path)
 	}
 	return data, hash, nil
 }
@@ -342,7 +344,7 @@ func (w *Workshop) tree(ctx context.Context, i Image) (string, error) {
 // debianUsr returns the demonstration's system with its report moved from /etc to where packages have theirs: of such a system
 // nothing but /usr is in an image of /usr.
 func (w *Workshop) debianUsr(ctx context.Context, _ Image) (string, error) {
-	tar, err := w.need("debian/tree.tar", "just tree makes it")
+	tar, err := w.need("debian_13.tar", "just demo makes it")
 	if err != nil {
 		return "", err
 	}
@@ -350,23 +352,29 @@ func (w *Workshop) debianUsr(ctx context.Context, _ Image) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	const etc, lib = "etc/systemd/system/", "usr/lib/systemd/system/"
+	units := []string{"initddi-demo-report.service", "initddi-bless.service"}
 	return w.make("tree-debian-usr", []any{w.self, tar, info.Size(), info.ModTime()}, func(tmp string) error {
-		if err := os.Mkdir(tmp, 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(tmp, lib, "multi-user.target.wants"), 0o755); err != nil {
 			return err
 		}
-		if _, err := w.run(ctx, nil, "tar", "-x", "-p", "--numeric-owner", "-C", tmp, "-f", tar, "./usr", "./etc/systemd/system/initddi-demo-report.service"); err != nil {
+		args := []string{"-x", "-p", "--numeric-owner", "-C", tmp, "-f", tar, "./usr"}
+		for _, u := range units {
+			args = append(args, "./"+etc+u)
+		}
+		if _, err := w.run(ctx, nil, "tar", args...); err != nil {
 			return err
 		}
-		const unit = "initddi-demo-report.service"
-		units := filepath.Join(tmp, "usr/lib/systemd/system")
-		if err := os.Rename(filepath.Join(tmp, "etc/systemd/system", unit), filepath.Join(units, unit)); err != nil {
-			return err
+		for _, u := range units {
+			if err := os.Rename(filepath.Join(tmp, etc, u), filepath.Join(tmp, lib, u)); err != nil {
+				return err
+			}
+			// As "systemctl enable" would, below /etc.
+			if err := os.Symlink("../"+u, filepath.Join(tmp, lib, "multi-user.target.wants", u)); err != nil {
+				return err
+			}
 		}
-		wants := filepath.Join(units, "multi-user.target.wants")
-		if err := os.MkdirAll(wants, 0o755); err != nil {
-			return err
-		}
-		return os.Symlink("../"+unit, filepath.Join(wants, unit))
+		return nil
 	})
 }
 
