@@ -28,7 +28,7 @@ func trixie(t *testing.T, program string) func(dir string, args ...string) outpu
 		mount -t tmpfs tmpfs "$tree/run"
 		mount -t tmpfs tmpfs "$tree/tmp"
 		mount -t tmpfs tmpfs "$tree/var/tmp"
-		exec chroot "$tree" "$@"`
+		exec chroot "$tree" /usr/bin/env PATH=/usr/sbin:/usr/bin "$@"`
 	return func(dir string, args ...string) output {
 		t.Helper()
 		return run(t, []string{"SYSTEMD_LOG_LEVEL=info"}, "unshare",
