@@ -1,6 +1,8 @@
 # What can be done here. "./just" gets just and Go where they are missing; every recipe installs the rest it needs.
 
 set shell := ["sh", "-euc"]
+# "$@" keeps what somebody quoted, as {{ args }} does not.
+set positional-arguments
 
 build := justfile_directory() / "build"
 initddi := build / "initddi"
@@ -74,7 +76,6 @@ test-vm *packages: _boot-packages _build-packages tree
     go run ./vmtest/guesttests {{ packages }}
 
 # Do what a new user does: clone into a fresh Debian SUITE with nothing installed, and run a command there as root or user
-[positional-arguments]
 fresh suite who *command: _tree-packages
     @scripts/as-root vmtest/fresh/run "$@"
 
@@ -82,19 +83,19 @@ fresh suite who *command: _tree-packages
 interop *args: _boot-packages tree _interop-tree
     cache=$(go env GOCACHE); [ "$(id -u)" = 0 ] || cache={{ build }}/interop/go-cache; \
     scripts/as-root env INITDDI_SLOW=1 INITDDI_REQUIRE="${INITDDI_REQUIRE:-}" GOCACHE="$cache" GOMODCACHE="$(go env GOMODCACHE)" GOTOOLCHAIN="$(go env GOTOOLCHAIN)" \
-        go test -count=1 -timeout 60m -skip '^TestBuild' {{ args }} ./vmtest/interop
+        go test -count=1 -timeout 60m -skip '^TestBuild' "$@" ./vmtest/interop
 
 # Build the commands with u-root's own tools in every documented way, and see that all of them refuse weak signatures
 test-build *args: _interop-packages
-    INITDDI_SLOW=1 go test -count=1 -timeout 60m -run '^TestBuild' {{ args }} ./vmtest/interop
+    INITDDI_SLOW=1 go test -count=1 -timeout 60m -run '^TestBuild' "$@" ./vmtest/interop
 
 # Boot the matrix: machines that must boot, and ones that must not (--list, --only GROUP, --json, -j N)
 [no-exit-message]
 matrix *args: _matrix-packages
-    @case " {{ args }} " in *" --list "*) ;; *) {{ just_executable() }} --justfile {{ justfile() }} demo >&2 ;; esac
+    @case " $* " in *" --list "*) ;; *) {{ just_executable() }} --justfile {{ justfile() }} demo >&2 ;; esac
     @mkdir -p {{ build }}/matrix
     @go build -o {{ build }}/matrix/matrix ./vmtest/matrix
-    @{{ build }}/matrix/matrix --build {{ build }} {{ args }}
+    @{{ build }}/matrix/matrix --build {{ build }} "$@"
 
 # What stage 1 weighs, by template, command and module, against the budgets; fails above one (--json, --top N)
 [no-exit-message]
@@ -102,15 +103,15 @@ size *args: _build-packages _tree-packages host
     @[ -e {{ build }}/kernel-cloud/version ] || scripts/fetch-package trixie linux-image-cloud-amd64 {{ build }}/kernel-cloud
     @[ -e {{ build }}/kernel-generic/version ] || scripts/fetch-package trixie linux-image-amd64 {{ build }}/kernel-generic
     @{{ initddi }} keys {{ build }}/keys >&2
-    @{{ initddi }} size --check --cloud {{ build }}/kernel-cloud/root --generic {{ build }}/kernel-generic/root --trust {{ build }}/keys/ddi.crt {{ args }}
+    @{{ initddi }} size --check --cloud {{ build }}/kernel-cloud/root --generic {{ build }}/kernel-generic/root --trust {{ build }}/keys/ddi.crt "$@"
 
 # What stage 1 costs a boot, in virtual time, bytes and memory, beside the kernel alone (--list, --only REGEXP, --runs N, --stages, --json)
 [no-exit-message]
 bench *args: _bench-packages
-    @case " {{ args }} " in *" --list "*) ;; *) {{ just_executable() }} --justfile {{ justfile() }} _bench-needs >&2 ;; esac
+    @case " $* " in *" --list "*) ;; *) {{ just_executable() }} --justfile {{ justfile() }} _bench-needs >&2 ;; esac
     @mkdir -p {{ build }}/bench
     @go build -o {{ build }}/bench/bench ./vmtest/bench
-    @{{ build }}/bench/bench --build {{ build }} {{ args }}
+    @{{ build }}/bench/bench --build {{ build }} "$@"
 
 _bench-needs: _build-packages host tree
     {{ initddi }} keys {{ build }}/keys
@@ -118,15 +119,15 @@ _bench-needs: _build-packages host tree
 # Tamper with disks in every known way: each must be refused, contained or harmless, by the layer that must say so (--list, --only GROUP, --json, -j N)
 [no-exit-message]
 tamper *args: _matrix-packages
-    @case " {{ args }} " in *" --list "*) ;; *) {{ just_executable() }} --justfile {{ justfile() }} demo >&2 ;; esac
+    @case " $* " in *" --list "*) ;; *) {{ just_executable() }} --justfile {{ justfile() }} demo >&2 ;; esac
     @mkdir -p {{ build }}/tamper
     @go build -o {{ build }}/tamper/tamper ./vmtest/tamper
-    @{{ build }}/tamper/tamper --build {{ build }} {{ args }}
+    @{{ build }}/tamper/tamper --build {{ build }} "$@"
 
 # Fuzz what reads hostile bytes, or TARGETs, until docs/SECURITY.md can say N executions of each, or for a TIME (--executions N | --time T, --list)
 [no-exit-message]
 fuzz *args:
-    @go run ./vmtest/fuzz {{ args }}
+    @go run ./vmtest/fuzz "$@"
 
 # Format, vet and run the unit tests of one or all packages
 check pkg="./...":
