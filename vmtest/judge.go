@@ -73,9 +73,14 @@ func (o *Outcome) verdict() Verdict {
 		return Entered
 	case strings.Contains(text, sentencePanic):
 		return Neither
-	case strings.Contains(text, sentenceStopped), strings.Contains(text, sentenceShell):
+	}
+	// A boot can be refused behind a shell, and a shell can come of a refusal: what was said last is how it ended.
+	shell := max(strings.LastIndex(text, sentenceStopped), strings.LastIndex(text, sentenceShell))
+	refused := strings.LastIndex(text, sentenceRefused)
+	switch {
+	case shell > refused:
 		return Shell
-	case strings.Contains(text, sentenceRefused):
+	case refused >= 0:
 		return Refused
 	}
 	return Neither
