@@ -7,6 +7,6 @@ import "slices"
 
 // Cases returns all cases that a generator makes.
 func Cases() []Case {
-	return slices.Concat(casesHeader(), casesTable(), casesPartition(), casesSuperblock(), casesTree(), casesDocument(), casesMessage(), casesKeys(), casesCommandLine(), casesSettings(), casesBeside(),
+	return slices.Concat(casesHeader(), casesTable(), casesPartition(), casesSuperblock(), casesTree(), casesLevels(), casesDocument(), casesMessage(), casesKeys(), casesCommandLine(), casesSettings(), casesBeside(),
 		casesChain(), casesDirectory(), casesBootSector(), casesDisk())
 }
