@@ -284,6 +284,12 @@ func (p printer) boot(b *report.Boot) {
 		p.field("Device", c.Device)
 		p.field("Init", c.Init)
 	}
+	for _, m := range b.Measured {
+		p.field("Measured", fmt.Sprintf("PCR %d: %s (%s)", m.PCR, m.Text, strings.Join(m.Banks, ", ")))
+	}
+	if b.Unmeasured != "" {
+		p.field("Not Measured", b.Unmeasured)
+	}
 	for _, e := range b.Refused {
 		p.field("Refused", e.Text)
 	}

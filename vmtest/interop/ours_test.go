@@ -19,7 +19,8 @@ func trixie(t *testing.T, program string) func(dir string, args ...string) outpu
 	if _, err := os.Stat(filepath.Join(tree, "usr/bin", program)); err != nil {
 		missing(t, "needs %s in build/interop/trixie (./just interop makes it)", program)
 	}
-	// Programs find each other in the tree, whatever this machine finds where. Those of systemd want /proc, and repart /dev with its loop devices. The mounts go with their name space.
+	// Programs find each other in the tree, whatever this machine finds where. Those of systemd want /proc, and repart /dev with its
+	// loop devices. The mounts go with their name space.
 	const enter = `tree=$1 dir=$2; shift 2
 		mount --bind "$dir" "$tree/mnt"
 		mount -t proc proc "$tree/proc"
