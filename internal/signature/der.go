@@ -49,8 +49,16 @@ func readOID(s *cryptobyte.String, out *oid) bool {
 	if !s.ReadASN1(&b, asn1.OBJECT_IDENTIFIER) || b.Empty() {
 		return false
 	}
+	// Each number is as short as it can be and ends (X.690, 8.19.2): otherwise the same identifier had two encodings.
+	first := true
+	for _, c := range b {
+		if first && c == 0x80 {
+			return false
+		}
+		first = c < 0x80
+	}
 	*out = oid(b)
-	return true
+	return first
 }
 
 // readInteger reads an INTEGER of any sign and size as its content bytes, in two's complement and minimal, so that equal

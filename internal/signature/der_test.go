@@ -135,3 +135,20 @@ func TestMemory(t *testing.T) {
 		t.Logf("%s: %d kB: %v", name, n>>10, err)
 	}
 }
+
+// TestReadOID has identifiers that are no DER: with a number that does not end, or that is longer than it must be.
+func TestReadOID(t *testing.T) {
+	for _, tt := range []struct {
+		der  string
+		want oid
+	}{
+		{"\x06\x03\x2b\x65\x70", oidEd25519}, {"\x06\x05\x2b\x81\x04\x00\x22", oidP384},
+		{"\x06\x00", ""}, {"\x06\x02\x2b\x81", ""}, {"\x06\x03\x9c\x9c\x9c", ""}, {"\x06\x03\x2b\x80\x01", ""}, {"\x06\x03\x80\x2b\x01", ""}, {"\x06\x05\x2b\x81", ""}, {"\x04\x01\x2b", ""},
+	} {
+		s := cryptobyte.String(tt.der)
+		var got oid
+		if ok := readOID(&s, &got); ok != (tt.want != "") || ok && got != tt.want {
+			t.Errorf("%x gives %v, %v", tt.der, got, ok)
+		}
+	}
+}
