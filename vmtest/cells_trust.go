@@ -19,12 +19,14 @@ func imagesTrust() []Image {
 		{Name: "naked-usr", Bare: true, Usr: true, Tree: "usr", Key: "ddi"},
 		{Name: "naked-stranger", Bare: true, Key: "stranger"},
 		{Name: "naked-unsigned", Bare: true},
+		{Name: "by-db", Key: "secureboot"},
 	}
 }
 
 func stagesTrust() []Stage1 {
 	return []Stage1{
 		{Name: "unprotected", Set: []string{"id=debian", "policy=root=verity+signed+unprotected+absent"}},
+		{Name: "trusts-db", Trust: []string{"secureboot"}},
 		{Name: "only-squashfs", Set: []string{"id=debian", "policy=root=signed+squashfs"}},
 	}
 }
@@ -43,6 +45,10 @@ func cellsTrust() []Cell {
 			Must: []string{"attach:", "/loader/ddi/signed.raw refused (policy): found file system erofs, wanted root=signed+squashfs"}},
 		{Name: "policy-read-only", Doc: "the policy's bits of the partition table count", Cmdline: "ddi.policy=root=signed+read-only-off", Disks: []Disk{onESP("signed")},
 			Must: []string{"refused (policy): found a root partition with read-only-on+growfs-off, wanted root=signed+read-only-off"}},
+		{Name: "kernel-requires", Doc: "a kernel that requires signatures refuses an image whose signer is in none of its keyrings", Cmdline: "dm_verity.require_signatures=1", Disks: []Disk{onESP("signed")},
+			Must: []string{"/loader/ddi/signed.raw refused (kernel): cannot have the kernel check the signature", "whose certificate the kernel does not know, wanted one by a certificate in the kernel's keyrings", "what to do: enroll the signer's certificate"}},
+		{Name: "kernel-requires-pin", Doc: "so it does with one that is acceptable as a pin alone", Stage1: "pinned", Cmdline: "dm_verity.require_signatures=1", Disks: []Disk{onESP("unsigned")},
+			Must: []string{"refused (kernel)", "found no signature, wanted one by a certificate in the kernel's keyrings"}},
 		{Name: "usrhash-other", Doc: "ddi.usrhash= of another image", Cmdline: "ddi.usrhash={roothash signed}", Disks: []Disk{onESP("usr")},
 			Must: []string{"refused (pin): found root hash {roothash usr}, wanted ddi.usrhash={roothash signed}"}},
 		{Name: "usrhash-root", Doc: "ddi.usrhash= takes no image of a root", Cmdline: "ddi.usrhash={roothash signed}", Disks: []Disk{onESP("signed")},
@@ -75,6 +81,11 @@ func cellsTrust() []Cell {
 			Verdict: Entered, Must: []string{"root hash {roothash naked} signed by", "in place in", guest.Sentence}, MustNot: []string{"copied"}, Check: contractOS},
 		{Name: "naked-usr", Group: "trust", Doc: "the same of /usr", Disks: []Disk{onESP("naked-usr")},
 			Verdict: Entered, Must: []string{"root hash {roothash naked-usr} signed by", "/sbin/init as usr", guest.Sentence}, Check: contractUsr},
+		{Name: "kernel-unknown", Group: "trust", Doc: "a kernel that does not know the signer is not asked: no error lines of its", Cmdline: "loglevel=7 ddi.log=debug", Disks: []Disk{onESP("signed")},
+			Verdict: Entered, Must: []string{"verify: root hash", "attach:", guest.Sentence}, MustNot: []string{"PKCS#7", "PKEY", "is used without", "takes the signature as well"}},
+		{Name: "kernel-known", Group: "trust", Doc: "an image signed by the key in the firmware's db: the kernel knows it and takes the signature as well, and requires one", Firmware: SecureBoot, Stage1: "trusts-db",
+			Cmdline: "dm_verity.require_signatures=1", Disks: []Disk{onESP("by-db")},
+			Verdict: Entered, Must: []string{"Secure Boot on", "root hash {roothash by-db} signed by", "takes the signature as well", guest.Sentence}},
 		{Name: "policy-signed", Group: "trust", Doc: "a signed image under a narrower policy", Cmdline: "ddi.policy=root=signed+erofs:=absent", Disks: []Disk{onESP("signed")},
 			Verdict: Entered, Must: []string{"root hash {roothash signed} signed by", guest.Sentence}},
 		{Name: "policy-unprotected", Group: "trust", Doc: "an unsigned image is entered where unprotected was built in, and the console says what that means", Stage1: "unprotected", Disks: []Disk{onESP("unsigned")},

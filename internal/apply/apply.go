@@ -8,17 +8,20 @@
 package apply
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/initddi/initddi/internal/dmtable"
 	"github.com/initddi/initddi/internal/extent"
 	"github.com/initddi/initddi/internal/fsprobe"
 	"github.com/initddi/initddi/internal/linux/dm"
+	"github.com/initddi/initddi/internal/linux/keyring"
 	"github.com/initddi/initddi/internal/linux/loop"
 	"github.com/initddi/initddi/internal/linux/memfile"
 	"github.com/initddi/initddi/internal/linux/mount"
@@ -29,6 +32,9 @@ import (
 // ErrFileSystem says that the verified device holds no file system that stage 1 mounts.
 var ErrFileSystem = errors.New("not one of the file systems erofs, squashfs, ext4")
 
+// ErrSignature says that bringing up dm-verity failed with a signature for the kernel to check, which may be the reason.
+var ErrSignature = errors.New("cannot have the kernel check the signature")
+
 // Source is a file's bytes on a device.
 type Source struct {
 	Device    string // path of the device that holds the file
@@ -38,6 +44,9 @@ type Source struct {
 	Copy bool
 	// Tree is where the hash tree lies if that is a file on a device of its own; nil if it is among the image's extents.
 	Tree *Source
+	// Signature, if it is not nil, is the PKCS#7 message over the root hash, in DER, for the kernel to check. What it says of it
+	// is the error of Attach that wraps [ErrSignature].
+	Signature []byte
 }
 
 // Image is an image that has been brought up. Its devices have names that mean nothing to anybody, until [Image.Settle].
@@ -56,6 +65,8 @@ type Image struct {
 	// Copied says why the image was copied into memory; nil if it was not.
 	Copied error
 	table  verity.Table
+	// signature is what the kernel has to see with every table.
+	signature []byte
 }
 
 // Attach puts dm-verity over the data partition of an image. name is a prefix for the devices' temporary names. After an error nothing is left.
@@ -65,7 +76,7 @@ func Attach(dev, name string, control *dm.Control, src Source, a *resolve.Authen
 		return nil, fmt.Errorf("cannot open %s: %w", src.Device, err)
 	}
 	defer f.Close()
-	img := &Image{control: control}
+	img := &Image{control: control, signature: src.Signature}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, img.Discard())
@@ -104,12 +115,32 @@ func Attach(dev, name string, control *dm.Control, src Source, a *resolve.Authen
 		return nil, err
 	}
 	img.table.HashStart += uint64(hashStart) / uint64(sb.HashBlockSize)
-	info, err := img.create(name, []dmtable.Target{{Length: img.table.Sectors(), Type: "verity", Params: img.table.Params()}})
-	if err != nil {
+	var info dm.Info
+	if err := img.withSignature(&img.table, func() error {
+		info, err = img.create(name, []dmtable.Target{{Length: img.table.Sectors(), Type: "verity", Params: img.table.Params()}})
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	img.Device = info.Node()
 	return img, nil
+}
+
+// withSignature calls load while the kernel has the image's signature, if there is one, under the name that is put into the table.
+func (img *Image) withSignature(t *verity.Table, load func() error) error {
+	if img.signature == nil {
+		return load()
+	}
+	const option = "root_hash_sig_key_desc"
+	name := "initddi:" + hex.EncodeToString(t.RootHash)
+	if !slices.Contains(t.Options, option) {
+		t.Options = append(t.Options, option, name)
+	}
+	err := keyring.WithUserKey(name, img.signature, load)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrSignature, err)
+	}
+	return nil
 }
 
 // Superblock reads a verity superblock at the start of the hash region and holds it against the regions and the root hash. Errors
@@ -294,8 +325,10 @@ func (img *Image) Settle(name, option string) error {
 	old := img.names[len(img.names)-1]
 	if option != "" {
 		t := img.table
-		t.Options = append(t.Options, option)
-		if err := img.control.Load(old, true, []dmtable.Target{{Length: t.Sectors(), Type: "verity", Params: t.Params()}}); err != nil {
+		t.Options = append(slices.Clone(t.Options), option)
+		if err := img.withSignature(&t, func() error {
+			return img.control.Load(old, true, []dmtable.Target{{Length: t.Sectors(), Type: "verity", Params: t.Params()}})
+		}); err != nil {
 			return err
 		}
 		if err := img.control.Resume(old); err != nil {

@@ -52,6 +52,7 @@ var levels = map[string]level{
 
 	"internal/linux/dm":       kernel,
 	"internal/linux/inroot":   kernel,
+	"internal/linux/keyring":  kernel,
 	"internal/linux/kmsg":     kernel,
 	"internal/linux/loop":     kernel,
 	"internal/linux/memfile":  kernel,

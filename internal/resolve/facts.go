@@ -28,6 +28,8 @@ type Facts struct {
 	// Settled says that every driver that was wanted has been loaded and that no device has appeared for a while. Only
 	// then does "the only one" mean anything.
 	Settled bool `json:"settled"`
+	// Kernel is known when its device mapper is there.
+	Kernel Kernel `json:"kernel"`
 	// Record is what became of earlier boots; it orders what is acceptable and has no say in what is.
 	Record attempt.Record `json:"record"`
 }

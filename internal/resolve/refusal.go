@@ -18,6 +18,7 @@ const (
 	RuleReadable     Rule = "readable"      // partition table, superblock and file must be sound
 	RulePartitions   Rule = "partitions"    // the image must have the right partitions
 	RuleSigned       Rule = "signed"        // a signature by the trust store, or a baked-in pin
+	RuleKernel       Rule = "kernel"        // the kernel's own check of the signature, where it knows the signer or requires one
 	RuleRootHash     Rule = "root-hash"     // partition UUIDs, signature and superblock must speak of one root hash
 	RulePolicy       Rule = "policy"        // the image policy, baked in and narrowed
 	RulePin          Rule = "pin"           // ddi.roothash= narrows

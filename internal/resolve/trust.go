@@ -31,6 +31,8 @@ type Authentic struct {
 	DataPartition, HashPartition int
 	// Signer is the trusted certificate that signed the root hash; nil if the image is acceptable because of a pin alone.
 	Signer *signature.Certificate
+	// Message is the signature itself, PKCS#7 in DER; nil without Signer.
+	Message []byte
 	// Pinned says that the root hash is one of those baked into stage 1.
 	Pinned bool
 	// Use is what the image policy lets it be used as: signed, verity, or unprotected where nobody vouches for the root hash.
@@ -94,6 +96,9 @@ func Authenticate(p *plan.Plan, name string, arch gpt.Arch, img *Image) (*Authen
 			return refuse(RuleDenied, nil, "signer "+hex.EncodeToString(fp[:]), "one that deny-cert does not list")
 		}
 		a.Signer = nil
+	}
+	if a.Signer != nil {
+		a.Message = sig
 	}
 	if r := checkPin(p, name, a); r != nil {
 		return nil, r

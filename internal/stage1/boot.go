@@ -287,9 +287,8 @@ func (b *boot) attach(part *resolve.Partition, file string, img *resolve.Image) 
 		Device: "/dev/" + part.Node, Extents: img.Extents, BlockSize: part.SectorSize,
 		Copy: b.plan.Attach == plan.AttachCopy,
 	}
-	up, err := apply.Attach("/dev", fmt.Sprintf("initddi-%d", len(b.images)), b.control, src, img.Authentic)
+	up, err := b.attachAsking(src, part.Node+":"+file, img)
 	if err != nil {
-		img.Err = err
 		return err.Error()
 	}
 	b.images[file] = up

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/initddi/initddi/internal/cmdline"
 	"github.com/initddi/initddi/internal/drivers"
 	"github.com/initddi/initddi/internal/linux/module"
 	"github.com/initddi/initddi/internal/linux/mount"
@@ -35,6 +36,7 @@ type devices struct {
 	events  chan []byte
 	modules *os.Root
 	cpu     string // the processor's modalias
+	params  []cmdline.Param
 	seen    int
 	started int
 
@@ -44,7 +46,7 @@ type devices struct {
 
 // newDevices makes what loads modules; it follows no events yet.
 func newDevices(w *World, table *modtable.Table, log *report.Log) *devices {
-	d := &devices{table: table, world: w, log: log, events: make(chan []byte, 64)}
+	d := &devices{table: table, world: w, log: log, events: make(chan []byte, 64), params: readParameters(w.Proc)}
 	if dir, err := os.OpenRoot("/lib/modules/" + table.Release); err == nil {
 		d.modules = dir
 	}
@@ -111,7 +113,7 @@ func (d *devices) load(m modtable.Module) error {
 	if d.modules == nil {
 		return fmt.Errorf("cannot load module %s: no directory /lib/modules/%s: %w", m.Name, d.table.Release, os.ErrNotExist)
 	}
-	return module.LoadFrom(d.modules, m.File, "")
+	return module.LoadFrom(d.modules, m.File, moduleParameters(d.params, m.Name))
 }
 
 func (d *devices) loadedOne(m modtable.Module, err error) {

@@ -74,6 +74,8 @@ func refusedHint(r resolve.Rule) string {
 		return "what to do: sign the image with a key whose certificate was built into this stage 1, or build one that trusts its signer"
 	case resolve.RuleIdentity, resolve.RulePin, resolve.RuleDenied:
 		return "what to do: install the image that this stage 1 was built for"
+	case resolve.RuleKernel:
+		return "what to do: enroll the signer's certificate in the firmware (db) or MOK; or do without dm_verity.require_signatures"
 	case resolve.RulePolicy:
 		return "what to do: take an image that the policy allows; ddi.policy= narrows what was built in and can be left out"
 	case resolve.RuleReadable:
