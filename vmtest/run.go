@@ -58,6 +58,11 @@ func (w *Workshop) Run(ctx context.Context, c *Cell) ([]*Outcome, error) {
 			if again.SMBIOS, err = w.fillAll(ctx, c.boot(n).SMBIOS); err != nil {
 				return nil, err
 			}
+			if prepare := c.Again[n-1].Prepare; prepare != nil {
+				if err := withTPM(ctx, tpmState(config), prepare); err != nil {
+					return nil, asMissing(fmt.Errorf("cannot prepare boot %d of %s: %w", n+1, c.Name, err))
+				}
+			}
 		}
 		o, err := w.start(ctx, c.boot(n), &again)
 		if err != nil {
@@ -67,6 +72,9 @@ func (w *Workshop) Run(ctx context.Context, c *Cell) ([]*Outcome, error) {
 	}
 	return out, nil
 }
+
+// tpmState is where the state of the machine's TPM lies between its boots.
+func tpmState(config *vm.Config) string { return filepath.Join(filepath.Dir(config.Report), "tpm") }
 
 // start boots the machine once.
 func (w *Workshop) start(ctx context.Context, c *Cell, config *vm.Config) (*Outcome, error) {
@@ -78,7 +86,7 @@ func (w *Workshop) start(ctx context.Context, c *Cell, config *vm.Config) (*Outc
 	limit := cmp.Or(c.Limit, DefaultLimit)
 	var serial io.WriteCloser = console
 	if c.TPM != nil {
-		t, err := w.startTPM(ctx, c, filepath.Join(filepath.Dir(config.Report), "tpm"))
+		t, err := w.startTPM(ctx, c, tpmState(config))
 		if err != nil {
 			log.Close()
 			return nil, err

@@ -15,6 +15,7 @@ func Cells() []Cell {
 		cellsRefuse(),
 		cellsTrust(),
 		cellsAttempts(),
+		cellsRollback(),
 		cellsSettings(),
 		cellsLocked(),
 		cellsTPM(),
@@ -24,7 +25,7 @@ func Cells() []Cell {
 
 // Images returns the images that cells can place.
 func Images() []Image {
-	return slices.Concat(imagesChain(), imagesRefuse(), imagesTrust(), imagesTPM())
+	return slices.Concat(imagesRollback(), imagesChain(), imagesRefuse(), imagesTrust(), imagesTPM())
 }
 
 // Stages returns the stages 1 that cells can boot.
@@ -33,6 +34,7 @@ func Stages() []Stage1 {
 		stagesChain(),
 		stagesTrust(),
 		stagesLocked(),
+		stagesRollback(),
 		stagesTPM(),
 		stagesKernel(),
 	)

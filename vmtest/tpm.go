@@ -43,6 +43,16 @@ type TPM struct {
 	Prepare func(ctx context.Context, t *swtpm.TPM) error `json:"-"`
 }
 
+// withTPM does something to the TPM whose state is in a directory, while no machine has it.
+func withTPM(ctx context.Context, state string, do func(context.Context, *swtpm.TPM) error) error {
+	t, err := swtpm.ForTools(ctx, state)
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	return do(ctx, t)
+}
+
 // secret is what is sealed.
 const secret = "the secret of the matrix"
 

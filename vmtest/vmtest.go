@@ -20,8 +20,10 @@
 package vmtest
 
 import (
+	"context"
 	"time"
 
+	"github.com/initddi/initddi/internal/swtpm"
 	"github.com/initddi/initddi/vmtest/guest"
 )
 
@@ -106,11 +108,13 @@ type Cell struct {
 
 // Again is one more boot of a machine.
 type Again struct {
-	SMBIOS  []string                    `json:"smbios,omitempty"`
-	Verdict Verdict                     `json:"verdict"`
-	Must    []string                    `json:"must"`
-	MustNot []string                    `json:"must_not,omitempty"`
-	Check   func(*guest.Facts) []string `json:"-"`
+	// Prepare does something to the machine's TPM before it.
+	Prepare func(ctx context.Context, t *swtpm.TPM) error `json:"-"`
+	SMBIOS  []string                                      `json:"smbios,omitempty"`
+	Verdict Verdict                                       `json:"verdict"`
+	Must    []string                                      `json:"must"`
+	MustNot []string                                      `json:"must_not,omitempty"`
+	Check   func(*guest.Facts) []string                   `json:"-"`
 }
 
 // Line is one exchange on the console: when it shows Wait, behind what the last line waited for, Type is typed, with Enter.
