@@ -89,7 +89,7 @@ func TestLook(t *testing.T) {
 		console string
 		wrong   bool
 	}{
-		{right, false}, {"initddi: plan\n" + right + other, false}, {other + right, true}, {other, true}, {"", true}, {strings.Replace(right, "size is 0", "size is 1", 1), true},
+		{right, false}, {"initddi: vda1:/loader/ddi/initddi.conf refused (settings): x: it changes nothing\n" + right, false}, {"initddi: plan\n" + right + other, false}, {other + right, true}, {other, true}, {"", true}, {strings.Replace(right, "size is 0", "size is 1", 1), true},
 	} {
 		var cell vmtest.Cell
 		refused(&cell, Table, "entry size is 0")
