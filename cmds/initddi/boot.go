@@ -30,6 +30,7 @@ func runBoot(ctx context.Context, env environment, flags *flag.FlagSet, args []s
 	vars := flags.String("firmware-vars", "/usr/share/OVMF/OVMF_VARS_4M.fd", "OVMF's empty variable store: `FILE`")
 	c := vm.Config{Credentials: map[string]string{}}
 	bus := flags.String("bus", "virtio", "what the disk hangs on: virtio, nvme, sata, usb, scsi")
+	flags.StringVar(&c.Network, "network", "none", "none, or user: a virtio network card with DHCP, from which the guest reaches what this machine reaches")
 	flags.IntVar(&c.MemoryMiB, "memory", 1024, "in MiB")
 	flags.IntVar(&c.CPUs, "cpus", 1, "how many; QEMU 7.2 emulating two breaks one boot of twenty")
 	flags.StringVar(&c.Accel, "accel", envOr("INITDDI_ACCEL", "tcg"), "tcg, or kvm where it works")

@@ -52,6 +52,9 @@ type Config struct {
 	Kernel, Initrd, Append string
 
 	Disks []Disk
+	// Network is none (default), or user: one virtio card behind QEMU's own router, which gives addresses by DHCP and lets the guest
+	// out, with this machine's addresses, and nobody in.
+	Network string
 	// TPM is the socket of an emulated TPM (package swtpm); empty is none.
 	TPM string
 	// Credentials arrive in the guest as systemd's system credentials, by SMBIOS.
@@ -83,8 +86,17 @@ func (c Config) Args(ctx context.Context) ([]string, error) {
 	if accel == "tcg" && !c.Icount && c.CPUs > 1 {
 		accel = "tcg,thread=multi"
 	}
-	args := []string{"-no-reboot", "-nic", "none", "-accel", accel, "-cpu", cpu,
-		"-m", strconv.Itoa(orDefault(c.MemoryMiB, 1024)), "-smp", strconv.Itoa(orDefault(c.CPUs, 1))}
+	network := []string{"-nic", "none"}
+	switch c.Network {
+	case "", "none":
+	case "user":
+		// Without the card's ROM the firmware has no driver to boot over it with.
+		network = []string{"-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="}
+	default:
+		return nil, fmt.Errorf("cannot attach the machine to the network %q: only none, user: %w", c.Network, errors.ErrUnsupported)
+	}
+	args := append([]string{"-no-reboot"}, network...)
+	args = append(args, "-accel", accel, "-cpu", cpu, "-m", strconv.Itoa(orDefault(c.MemoryMiB, 1024)), "-smp", strconv.Itoa(orDefault(c.CPUs, 1)))
 	if c.Icount {
 		args = append(args, "-icount", "shift=0,sleep=on")
 	}

@@ -47,6 +47,8 @@ var machines = []struct {
 	{"no secure boot", Config{FirmwareCode: "/usr/share/OVMF/OVMF_CODE_4M.fd", FirmwareVars: "vars,with,commas.fd"}},
 	{"every bus", Config{Disks: []Disk{{Path: "a"}, {Path: "b", Bus: "nvme"}, {Path: "c", Bus: "sata"}, {Path: "d", Bus: "usb"}, {Path: "e", Bus: "scsi"}, {Path: "f", Bus: "sd"}}}},
 	{"one controller for two", Config{Disks: []Disk{{Path: "a", Bus: "usb"}, {Path: "b", Bus: "usb", SectorSize: 4096}, {Path: "c,d", Bus: "scsi"}, {Path: "e", Bus: "scsi"}}}},
+	{"a network", Config{Network: "user"}},
+	{"no network", Config{Network: "none"}},
 	{"a TPM", Config{TPM: "/tmp/a,b/socket"}},
 	{"credentials", Config{Credentials: map[string]string{"b": "two", "a": "one,\x00"}, SMBIOS: []string{"a,b"}, Extra: []string{"-snapshot"}}},
 }
@@ -116,6 +118,9 @@ func TestArgsErrors(t *testing.T) {
 		t.Error(err)
 	}
 	if _, err := (Config{Binary: fakeQEMU(t, qemu10), Disks: []Disk{{Path: "x", Bus: "floppy"}}}).Args(ctx); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "floppy") {
+		t.Error(err)
+	}
+	if _, err := (Config{Binary: fakeQEMU(t, qemu10), Network: "tap"}).Args(ctx); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "tap") {
 		t.Error(err)
 	}
 	failing := filepath.Join(t.TempDir(), "qemu")
