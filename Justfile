@@ -17,9 +17,10 @@ tree_packages := "mmdebstrap apt debian-archive-keyring"
 default:
     @just --list --unsorted
 
-# Build everything, boot it in QEMU (Secure Boot, signed UKI, signed DDI) and show it
-boot config="debug": _boot-packages (demo config)
-    @{{ initddi }} boot --secureboot-cert {{ build }}/keys/secureboot.crt \
+# Build everything, boot it in QEMU (Secure Boot, signed UKI, signed DDI) and show it; options go to initddi boot (--tpm build/tpm: with a TPM)
+boot config="debug" *options: _boot-packages (demo config)
+    @case " {{ options }} " in *" --tpm"*) scripts/packages swtpm ;; esac
+    @{{ initddi }} boot {{ options }} --secureboot-cert {{ build }}/keys/secureboot.crt \
         --sizes {{ build }}/initddi.efi,{{ build }}/stage1.zst,{{ build }}/debian_13.raw {{ build }}/disk.img
 
 # Build what ./just boot boots, below build/

@@ -145,6 +145,14 @@ func (w *Workshop) predict(ctx context.Context, c *Cell, shell plan.Stage) ([]pr
 	if b.Plan, err = plan.New(plan.Input{Certificates: []plan.CertificateFile{{Name: pair.Cert, PEM: pem}}}); err != nil {
 		return nil, err
 	}
+	for _, p := range c.Disks[0].Place {
+		if path.Base(p.Path) != "initddi.conf" {
+			continue
+		}
+		if b.Config, err = w.settings(ctx, p); err != nil {
+			return nil, err
+		}
+	}
 	i := slices.IndexFunc(c.Disks[0].Place, func(p Place) bool { return p.Image == c.TPM.Image })
 	if i < 0 {
 		return nil, fmt.Errorf("cannot predict the boot of %s: its disk does not hold %s", c.Name, c.TPM.Image)
@@ -159,6 +167,20 @@ func (w *Workshop) predict(ctx context.Context, c *Cell, shell plan.Stage) ([]pr
 	}
 	b.Images = []predict.Image{{Kind: kind, File: file, Name: path.Base(c.Disks[0].Place[i].Path)}}
 	return b.Steps()
+}
+
+// settings is a settings file with its signature, if the place has one.
+func (w *Workshop) settings(ctx context.Context, p Place) (*predict.Config, error) {
+	c := &predict.Config{Name: path.Base(p.Path), Content: []byte(p.Text)}
+	if p.SignedBy == "" {
+		return c, nil
+	}
+	pair, err := w.pair(p.SignedBy)
+	if err != nil {
+		return nil, err
+	}
+	c.Signature, err = pair.Sign(ctx, c.Content)
+	return c, err
 }
 
 // judgeTPM compares what the marker found in the PCRs and in the log with the prediction.
