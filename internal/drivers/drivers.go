@@ -256,3 +256,21 @@ func list(root *os.Root, dir string) []string {
 	slices.Sort(names)
 	return names
 }
+
+// Find returns the paths below /sys of the devices on one bus whose modalias match takes. All buses are ten times as much to read.
+func Find(sys *os.Root, bus string, match func(modalias string) bool) []string {
+	dir, err := sys.Open(".")
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	var out []string
+	for _, dev := range list(sys, "bus/"+bus+"/devices") {
+		path := "bus/" + bus + "/devices/" + dev
+		b, err := inroot.ReadFile(dir, path+"/modalias", maxAttribute)
+		if err == nil && match(strings.TrimSuffix(string(b), "\n")) {
+			out = append(out, path)
+		}
+	}
+	return out
+}

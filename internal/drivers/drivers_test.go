@@ -369,6 +369,15 @@ func TestDevices(t *testing.T) {
 	if got := Modaliases(root); !slices.Equal(got, aliases) {
 		t.Errorf("Modaliases = %q, want %q", got, aliases)
 	}
+	virtio := func(modalias string) bool { return strings.HasPrefix(modalias, "pci:v00001AF4") }
+	if got := Find(root, "pci", virtio); !slices.Equal(got, []string{"bus/pci/devices/0000:00:01.0"}) {
+		t.Errorf("Find = %q", got)
+	}
+	for _, bus := range []string{"captured", "virtio", "empty", "none"} {
+		if got := Find(root, bus, virtio); got != nil {
+			t.Errorf("Find on bus %s = %q", bus, got)
+		}
+	}
 	empty, err := os.OpenRoot(t.TempDir())
 	if err != nil {
 		t.Fatal(err)

@@ -100,14 +100,11 @@ const tpmID = ":MSFT0101:"
 
 func isTPM(modalias string) bool { return strings.Contains(modalias, tpmID) }
 
-// hasTPM reports whether the firmware describes a TPM that is switched on.
+// hasTPM reports whether the firmware describes a TPM that is switched on. A TPM 2.0 is a device of ACPI's.
 func hasTPM(sys *os.Root) bool {
-	for _, d := range drivers.Devices(sys) {
-		if !isTPM(d.Modalias) {
-			continue
-		}
+	for _, path := range drivers.Find(sys, "acpi", isTPM) {
 		// ACPI's _STA: zero is a device that was described and is not there.
-		if b, err := sys.ReadFile(d.Path + "/status"); err != nil || strings.TrimSpace(string(b)) != "0" {
+		if b, err := sys.ReadFile(path + "/status"); err != nil || strings.TrimSpace(string(b)) != "0" {
 			return true
 		}
 	}
