@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"github.com/initddi/initddi/internal/linux/inroot"
+	"github.com/initddi/initddi/internal/linux/process"
 	"github.com/initddi/initddi/internal/modtable"
 )
 
@@ -169,6 +170,9 @@ func (l *Loader) jobsOf(names []string) map[string]*job {
 }
 
 func (l *Loader) run(m modtable.Module, j *job, deps, soft map[string]*job) {
+	// Whatever happens here, nobody waits for this module forever.
+	defer l.end(j)
+	defer process.Guard(&j.err)
 	for _, s := range soft {
 		<-s.done
 	}
@@ -179,9 +183,13 @@ func (l *Loader) run(m modtable.Module, j *job, deps, soft map[string]*job) {
 		}
 	}
 	if j.err == nil {
-		j.err = l.load(m)
+		j.err = process.Guarded(func() error { return l.load(m) })
 	}
 	l.report(m, j.err)
+}
+
+// end says that a module's job is done.
+func (l *Loader) end(j *job) {
 	close(j.done)
 	l.mu.Lock()
 	l.busy--

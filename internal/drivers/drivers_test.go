@@ -390,3 +390,32 @@ func TestDevices(t *testing.T) {
 		t.Errorf("nothing has modaliases: %q", got)
 	}
 }
+
+// TestPanic: a module whose loading panics is one that cannot be loaded, and nobody waits for it forever.
+func TestPanic(t *testing.T) {
+	for _, where := range []string{"load", "report"} {
+		l := New(sample(t), "", func(m modtable.Module) error {
+			if where == "load" && m.Name == "dm_verity" {
+				panic("in load")
+			}
+			return nil
+		}, func(m modtable.Module, err error) {
+			if where == "report" && m.Name == "dm_verity" {
+				panic("in report")
+			}
+		})
+		done := make(chan error, 1)
+		go func() { done <- l.WaitFeature("verity") }()
+		select {
+		case err := <-done:
+			if err == nil || !strings.Contains(err.Error(), "internal error: in "+where) {
+				t.Errorf("%s: %v", where, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: still waiting", where)
+		}
+		for l.Busy() {
+			time.Sleep(time.Millisecond)
+		}
+	}
+}

@@ -46,11 +46,15 @@ type boot struct {
 }
 
 // Run boots. It is what PID 1 does, and it returns only what keeps the machine from booting; args and env go to the next init.
-// The plan is returned with the error, if there is one, because it says what becomes of the failure.
+// The plan is returned with the error, if there is one, because it says what becomes of the failure. A panic is such an error, too.
 func Run(ctx context.Context, world *World, log *report.Log, args, env []string) (*plan.Plan, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	b := &boot{
+	b := newBoot(world, log, args, env)
+	err := process.Guarded(func() error { return b.run(ctx) })
+	return b.plan, err
+}
+
+func newBoot(world *World, log *report.Log, args, env []string) *boot {
+	return &boot{
 		world: world, log: log, args: args, env: env,
 		report:  &report.Boot{Version: report.Version, Release: release.Version},
 		facts:   resolve.Facts{Images: map[string]*resolve.Image{}},
@@ -59,20 +63,24 @@ func Run(ctx context.Context, world *World, log *report.Log, args, env []string)
 		images:  map[string]*apply.Image{},
 		passed:  map[plan.Stage]bool{},
 	}
+}
+
+func (b *boot) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	defer b.close()
-	b.calm = hurry(world.Sys)
+	b.calm = hurry(b.world.Sys)
 	defer b.calm()
 	if err := b.makePlan(); err != nil {
-		return b.plan, err
+		return err
 	}
 	if err := b.stopBefore(plan.StageStorage); err != nil {
-		return b.plan, err
+		return err
 	}
 	if err := b.begin(ctx); err != nil {
-		return b.plan, err
+		return err
 	}
-	err := b.loop() // which may change the plan
-	return b.plan, err
+	return b.loop() // which may change the plan
 }
 
 func (b *boot) makePlan() error {

@@ -18,6 +18,7 @@ import (
 	"github.com/initddi/initddi/internal/linux/module"
 	"github.com/initddi/initddi/internal/linux/mount"
 	"github.com/initddi/initddi/internal/linux/netlink"
+	"github.com/initddi/initddi/internal/linux/process"
 	"github.com/initddi/initddi/internal/modtable"
 	"github.com/initddi/initddi/internal/report"
 	"github.com/initddi/initddi/internal/uevent"
@@ -65,7 +66,8 @@ func startDevices(ctx context.Context, w *World, table *modtable.Table, log *rep
 		return nil, err
 	}
 	go func() {
-		if err := d.socket.Run(ctx, d.events); err != nil && !errors.Is(err, context.Canceled) {
+		err := process.Guarded(func() error { return d.socket.Run(ctx, d.events) })
+		if err != nil && !errors.Is(err, context.Canceled) {
 			log.Err("%v: devices that appear from now on are not seen", err)
 		}
 	}()

@@ -20,26 +20,21 @@ import (
 	"github.com/initddi/initddi/internal/report"
 )
 
-// Main is PID 1. It does not return: in the end the machine runs the next init, or does what ddi.fail= says.
+// Main is PID 1. It does not return: in the end the machine runs the next init, or does what ddi.fail= says. PID 1 must not end, or
+// the kernel panics and hides what happened: no signal and no panic ends it.
 func Main(args, env []string) {
+	process.DefaultSignals()
 	log := &report.Log{Console: os.Stderr, Level: kmsg.Info, KernelLevel: 8}
 	var world *World
-	err := handoff.Pseudo()
-	if err == nil {
-		if k, kerr := kmsg.Open("/dev/kmsg", "initddi"); kerr == nil {
-			log.Kernel = k
-		}
-		world, err = Open("/")
-	}
-	if err == nil {
-		prepareKernelLog(world, log)
-	}
+	err := process.Guarded(func() (err error) {
+		world, err = prepare(log)
+		return err
+	})
 	for {
 		fail := plan.FailReboot
 		if err == nil {
 			var p *plan.Plan
-			p, err = guarded(world, log, args, env)
-			if p != nil {
+			if p, err = Run(context.Background(), world, log, args, env); p != nil {
 				fail = p.Fail
 			}
 		}
@@ -51,21 +46,27 @@ func Main(args, env []string) {
 		if fail != plan.FailShell {
 			endAfter(world, log, fail, err)
 		}
-		if err = failShell(newMeasurer(world), log); err != nil {
+		if err = process.Guarded(func() error { return failShell(newMeasurer(world), log) }); err != nil {
 			screen(log, err)
 			endAfter(world, log, plan.FailReboot, err)
 		}
 	}
 }
 
-// guarded is [Run], with a panic made into an error: PID 1 must not end, or the kernel panics and hides what happened.
-func guarded(world *World, log *report.Log, args, env []string) (p *plan.Plan, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("internal error: %v", r)
-		}
-	}()
-	return Run(context.Background(), world, log, args, env)
+// prepare mounts what stage 1 needs to see the machine, and begins to log.
+func prepare(log *report.Log) (*World, error) {
+	if err := handoff.Pseudo(); err != nil {
+		return nil, err
+	}
+	if k, err := kmsg.Open("/dev/kmsg", "initddi"); err == nil {
+		log.Kernel = k
+	}
+	world, err := Open("/")
+	if err != nil {
+		return nil, err
+	}
+	prepareKernelLog(world, log)
+	return world, nil
 }
 
 // prepareKernelLog lifts the kernel's limit of ten records in five seconds for /dev/kmsg, as systemd does too, and finds out
@@ -86,6 +87,16 @@ func prepareKernelLog(w *World, log *report.Log) {
 
 // screen tells a person what happened and what to do.
 func screen(log *report.Log, err error) {
+	perr := process.Guarded(func() error {
+		show(log, err)
+		return nil
+	})
+	if perr != nil {
+		log.Err("cannot say why the boot failed: %v", perr)
+	}
+}
+
+func show(log *report.Log, err error) {
 	if err == nil {
 		return
 	}
@@ -108,6 +119,10 @@ func screen(log *report.Log, err error) {
 			}
 		}
 	}
+	var p *process.PanicError
+	if errors.As(err, &p) {
+		log.Debug("%s", p.Stack)
+	}
 	for _, h := range hints(err) {
 		log.Err("  %s", h)
 	}
@@ -116,10 +131,7 @@ func screen(log *report.Log, err error) {
 // endAfter records the failure, does what ddi.fail= says, and never returns. The more boots have failed in a row, the longer a reboot
 // waits: a machine that cannot boot must not do so in a fast loop, and a person needs time to read.
 func endAfter(w *World, log *report.Log, f plan.Fail, cause error) {
-	failures := uint16(0)
-	if w != nil {
-		failures = noteFailure(w, log, cause)
-	}
+	failures := failuresInARow(w, log, cause)
 	wait := attempt.Delay(failures)
 	action := process.Restart
 	switch f {
@@ -142,6 +154,22 @@ func endAfter(w *World, log *report.Log, f plan.Fail, cause error) {
 		log.Err("%v: nothing more can be done", err)
 		time.Sleep(wait)
 	}
+}
+
+// failuresInARow is [noteFailure] of a machine that may not be there: what the firmware's variables hold must not keep the machine
+// from being rebooted.
+func failuresInARow(w *World, log *report.Log, cause error) (n uint16) {
+	if w == nil {
+		return 0
+	}
+	err := process.Guarded(func() error {
+		n = noteFailure(w, log, cause)
+		return nil
+	})
+	if err != nil {
+		log.Warn("cannot record this failure: %v", err)
+	}
+	return n
 }
 
 // stopBefore opens a shell if ddi.break= names the stage or one before it that the boot has no step for.

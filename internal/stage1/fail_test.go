@@ -12,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/initddi/initddi/internal/discover/machinetest"
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/linux/kmsg"
+	"github.com/initddi/initddi/internal/linux/process"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/report"
 	"github.com/initddi/initddi/internal/resolve"
@@ -204,10 +206,41 @@ func TestConsoleLevel(t *testing.T) {
 	}
 }
 
-// TestPanicIsAnError: process 1 must not end.
+// bomb is a console that panics at what it is told to show.
+type bomb struct{ word string }
+
+func (b bomb) Write(text []byte) (int, error) {
+	if strings.Contains(string(text), b.word) {
+		panic("the console broke")
+	}
+	return len(text), nil
+}
+
+// TestPanicIsAnError: process 1 must not end, and what was told to become of a failure must become of this one, too.
 func TestPanicIsAnError(t *testing.T) {
-	p, err := guarded(nil, nil, nil, nil)
-	if err == nil || !strings.Contains(err.Error(), "internal error") || p != nil {
-		t.Errorf("%v, %v", p, err)
+	m := machinetest.New(t)
+	m.Write("proc/cmdline", "ddi.fail=poweroff\n")
+	w, err := Open(m.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Run(t.Context(), w, &report.Log{Console: bomb{"plan:"}, Level: kmsg.Info}, nil, nil)
+	var panicked *process.PanicError
+	if !errors.As(err, &panicked) || !strings.Contains(err.Error(), "internal error: the console broke") {
+		t.Errorf("got %v", err)
+	}
+	if p == nil || p.Fail != plan.FailPowerOff {
+		t.Errorf("the plan was lost: %+v", p)
+	}
+	// Nor must it end while it tells of the end.
+	screen(&report.Log{Console: bomb{"what to do"}, Level: kmsg.Info}, err)
+	var out bytes.Buffer
+	log := &report.Log{Console: &out, Level: kmsg.Debug}
+	if n := failuresInARow(&World{}, log, err); n != 0 || !strings.Contains(out.String(), "cannot record this failure: internal error") {
+		t.Errorf("%d, %s", n, out.String())
+	}
+	screen(log, err)
+	if !strings.Contains(out.String(), "bomb") {
+		t.Errorf("nothing says where it happened:\n%s", out.String())
 	}
 }

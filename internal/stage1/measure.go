@@ -65,6 +65,7 @@ func newMeasurer(w *World) *measurer {
 // open opens the TPM and asks it for its banks, once. The error is [ErrNoTPM] itself where there is none to open.
 func (m *measurer) open() error {
 	m.once.Do(func() {
+		defer process.Guard(&m.err)
 		d, err := m.find()
 		if err != nil {
 			m.err = err

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/initddi/initddi/internal/linux/kmsg"
+	"github.com/initddi/initddi/internal/linux/process"
 	"github.com/initddi/initddi/internal/linux/tpm"
 	"github.com/initddi/initddi/internal/measure"
 	"github.com/initddi/initddi/internal/plan"
@@ -282,5 +283,21 @@ func TestMeasureSwtpm(t *testing.T) {
 				t.Errorf("the log replays to %x in PCR %d of %s, the TPM has %x", got, pcr, alg, want)
 			}
 		}
+	}
+}
+
+// TestPanicWhileOpening: the TPM is opened by a goroutine of its own, whose panic would end process 1, and a TPM that was opened
+// half-way must not be used.
+func TestPanicWhileOpening(t *testing.T) {
+	m := newMeasurer(nil) // which looks for a driver in a machine that is not there
+	m.dev = t.TempDir()
+	for range 2 {
+		var p *process.PanicError
+		if err := m.open(); !errors.As(err, &p) {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if err := m.extend(measure.Shell()[0]); err == nil {
+		t.Error("it was measured all the same")
 	}
 }

@@ -53,11 +53,25 @@ func ChildMode() string { return os.Getenv(childVariable) }
 // returns what that wrote, and fails the test if it failed.
 func Child(t testing.TB, mode string) string {
 	t.Helper()
+	return child(t, mode, &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS})
+}
+
+// Init is [Child] with a process that is process 1 of a namespace of its own.
+func Init(t testing.TB, mode string) string {
+	t.Helper()
+	if os.Getpid() == 1 {
+		t.Fatal("this is process 1 already")
+	}
+	return child(t, mode, &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS})
+}
+
+func child(t testing.TB, mode string, attr *syscall.SysProcAttr) string {
+	t.Helper()
 	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v=false")
 	cmd.Env = append(os.Environ(), childVariable+"="+mode)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	cmd.SysProcAttr = attr
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s: %v:\n%s", mode, err, out.String())
 	}

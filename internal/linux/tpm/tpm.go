@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/initddi/initddi/internal/linux/process"
 )
 
 // Timeout is how long [Device.Transmit] waits. A TPM of a machine answers in tens of milliseconds, an emulated one in a few; the kernel
@@ -101,7 +103,8 @@ func (d *Device) Transmit(command []byte) ([]byte, error) {
 }
 
 // exchange writes a command and reads its response.
-func exchange(fd int, command []byte) ([]byte, error) {
+func exchange(fd int, command []byte) (_ []byte, err error) {
+	defer process.Guard(&err)
 	n, err := ignoringEINTR(func() (int, error) { return unix.Write(fd, command) })
 	if err != nil {
 		return nil, os.NewSyscallError("write", err)
