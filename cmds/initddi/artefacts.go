@@ -22,11 +22,12 @@ import (
 
 func runKeys(_ context.Context, env environment, flags *flag.FlagSet, args []string) error {
 	asJSON := flags.Bool("json", false, "print JSON")
+	kind := flags.String("type", keys.Types()[0], "of the image key: "+strings.Join(keys.Types(), ", "))
 	rest, err := parse(flags, args, 1)
 	if err != nil {
 		return err
 	}
-	made, err := keys.Make(rest[0])
+	made, err := keys.MakeOf(rest[0], *kind)
 	if err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func runDDI(ctx context.Context, env environment, flags *flag.FlagSet, args []st
 	flags.BoolVar(&o.Usr, "usr", false, "make an image of the tree's /usr alone, which is entered on a root in memory")
 	flags.BoolVar(&o.Bare, "bare", false, "write no partition table: the file system alone, and files beside it for the rest")
 	var pair keys.Pair
-	flags.StringVar(&pair.Key, "key", "", "sign with the private key in `FILE` (PEM); without it the image stays unsigned")
+	flags.StringVar(&pair.Key, "key", "", "sign with the private key in `FILE` (PEM), or of a token (pkcs11:…); without it the image stays unsigned")
 	flags.StringVar(&pair.Cert, "cert", "", "the key's certificate (PEM)")
 	content := flags.String("content", "", "write what has to be signed, the root hash in hexadecimal, to `FILE`: for a key that lives elsewhere")
 	asJSON := flags.Bool("json", false, "print JSON")

@@ -3,13 +3,17 @@
 
 // Package keys makes the keys and certificates with which a person can begin, and signs root hashes with openssl.
 //
-// They are for development and for sites without a key service: two RSA keys without a passphrase, one for images and one for
-// Secure Boot, each with a self-signed certificate. Existing files are never overwritten.
+// They are for development and for sites without a key service: two keys without a passphrase, one for images and one for Secure
+// Boot, each with a self-signed certificate. Existing files are never overwritten. A key can also live in a token that openssl's
+// engine for PKCS#11 reaches.
 package keys
 
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -22,11 +26,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
 
-// Pair names the files of a key and its certificate, both PEM.
+// Pair names the files of a key and its certificate, both PEM. Key can be a PKCS#11 URI (RFC 7512), "pkcs11:…", instead.
 type Pair struct {
 	Key  string `json:"key"`
 	Cert string `json:"cert"`
@@ -52,16 +57,28 @@ const (
 	secureBootBits = 2048
 )
 
+// Types returns the types of image keys that [MakeOf] makes, the default first.
+func Types() []string { return []string{"rsa", "ecdsa-p256", "ecdsa-p384"} }
+
+// ErrType says that a key of that type is not made here.
+var ErrType = errors.New("unknown type of key")
+
 // Make makes whatever of the two pairs is missing in dir, and returns which were made. A pair of which only one half exists is an
 // error: making the other would break what was signed with the lost one.
-func Make(dir string) (made []Pair, err error) {
+func Make(dir string) (made []Pair, err error) { return MakeOf(dir, Types()[0]) }
+
+// MakeOf is the same with an image key of one of [Types]. The Secure Boot key is always RSA: firmware knows nothing else.
+func MakeOf(dir, kind string) (made []Pair, err error) {
+	if !slices.Contains(Types(), kind) {
+		return nil, fmt.Errorf("cannot make keys: %w %q: it is one of %s", ErrType, kind, strings.Join(Types(), ", "))
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot make keys: %w", err)
 	}
 	for _, k := range []struct {
-		name, subject string
-		bits          int
-	}{{Image, "initddi development image key", imageBits}, {SecureBoot, "initddi development Secure Boot key", secureBootBits}} {
+		name, subject, kind string
+		bits                int
+	}{{Image, "initddi development image key", kind, imageBits}, {SecureBoot, "initddi development Secure Boot key", "rsa", secureBootBits}} {
 		p := In(dir, k.name)
 		_, keyErr := os.Lstat(p.Key)
 		_, certErr := os.Lstat(p.Cert)
@@ -71,7 +88,7 @@ func Make(dir string) (made []Pair, err error) {
 		case keyErr == nil || certErr == nil:
 			return made, fmt.Errorf("cannot make keys: only one of %s and %s exists: %w", p.Key, p.Cert, fs.ErrExist)
 		}
-		if err := makePair(p, k.subject, k.bits); err != nil {
+		if err := makePair(p, k.subject, k.kind, k.bits); err != nil {
 			return made, err
 		}
 		made = append(made, p)
@@ -79,8 +96,18 @@ func Make(dir string) (made []Pair, err error) {
 	return made, nil
 }
 
-func makePair(p Pair, subject string, bits int) error {
-	key, err := rsa.GenerateKey(rand.Reader, bits)
+func generate(kind string, bits int) (crypto.Signer, error) {
+	switch kind {
+	case "ecdsa-p256":
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case "ecdsa-p384":
+		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	}
+	return rsa.GenerateKey(rand.Reader, bits)
+}
+
+func makePair(p Pair, subject, kind string, bits int) error {
+	key, err := generate(kind, bits)
 	if err != nil {
 		return fmt.Errorf("cannot make %s: %w", p.Key, err)
 	}
@@ -138,7 +165,11 @@ func CertificateDER(name string) ([]byte, error) {
 // Sign makes a detached PKCS#7 signature of content in the form of systemd-repart's: DER, no signed attributes, the signer's
 // certificate inside.
 func (p Pair) Sign(ctx context.Context, content []byte) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, "openssl", "smime", "-sign", "-binary", "-noattr", "-outform", "DER", "-md", "sha256", "-signer", p.Cert, "-inkey", p.Key)
+	args := []string{"smime", "-sign", "-binary", "-noattr", "-outform", "DER", "-md", "sha256", "-signer", p.Cert, "-inkey", p.Key}
+	if strings.HasPrefix(p.Key, "pkcs11:") {
+		args = append(args, "-engine", "pkcs11", "-keyform", "engine")
+	}
+	cmd := exec.CommandContext(ctx, "openssl", args...)
 	cmd.Stdin = bytes.NewReader(content)
 	var out, msg bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &msg

@@ -120,7 +120,7 @@ func checkNotOverwritten(t *testing.T, dir string) {
 	if err := os.Symlink("nothing", link.Key); err != nil {
 		t.Fatal(err)
 	}
-	if err := makePair(link, "x", secureBootBits); !errors.Is(err, fs.ErrExist) {
+	if err := makePair(link, "x", "rsa", secureBootBits); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("wrote through a link: %v", err)
 	}
 }
