@@ -26,6 +26,8 @@ func imagesTrust() []Image {
 func stagesTrust() []Stage1 {
 	return []Stage1{
 		{Name: "unprotected", Set: []string{"id=debian", "policy=root=verity+signed+unprotected+absent"}},
+		{Name: "from-13", Set: []string{"id=debian", "min-version=13"}},
+		{Name: "from-14", Set: []string{"id=debian", "min-version=14"}},
 		{Name: "trusts-db", Trust: []string{"secureboot"}},
 		{Name: "only-squashfs", Set: []string{"id=debian", "policy=root=signed+squashfs"}},
 	}
@@ -49,6 +51,8 @@ func cellsTrust() []Cell {
 			Must: []string{"/loader/ddi/signed.raw refused (kernel): cannot have the kernel check the signature", "whose certificate the kernel does not know, wanted one by a certificate in the kernel's keyrings", "what to do: enroll the signer's certificate"}},
 		{Name: "kernel-requires-pin", Doc: "so it does with one that is acceptable as a pin alone", Stage1: "pinned", Cmdline: "dm_verity.require_signatures=1", Disks: []Disk{onESP("unsigned")},
 			Must: []string{"refused (kernel)", "found no signature, wanted one by a certificate in the kernel's keyrings"}},
+		{Name: "min-version-id", Doc: "without IMAGE_VERSION the lowest version is held against VERSION_ID", Stage1: "from-14", Disks: []Disk{onESP("signed")},
+			Must: []string{"refused (identity): found VERSION_ID=13, wanted at least 14"}},
 		{Name: "usrhash-other", Doc: "ddi.usrhash= of another image", Cmdline: "ddi.usrhash={roothash signed}", Disks: []Disk{onESP("usr")},
 			Must: []string{"refused (pin): found root hash {roothash usr}, wanted ddi.usrhash={roothash signed}"}},
 		{Name: "usrhash-root", Doc: "ddi.usrhash= takes no image of a root", Cmdline: "ddi.usrhash={roothash signed}", Disks: []Disk{onESP("signed")},
@@ -81,6 +85,8 @@ func cellsTrust() []Cell {
 			Verdict: Entered, Must: []string{"root hash {roothash naked} signed by", "in place in", guest.Sentence}, MustNot: []string{"copied"}, Check: contractOS},
 		{Name: "naked-usr", Group: "trust", Doc: "the same of /usr", Disks: []Disk{onESP("naked-usr")},
 			Verdict: Entered, Must: []string{"root hash {roothash naked-usr} signed by", "/sbin/init as usr", guest.Sentence}, Check: contractUsr},
+		{Name: "min-version-id-reached", Group: "trust", Doc: "an image that says VERSION_ID alone, and enough", Stage1: "from-13", Disks: []Disk{onESP("signed")},
+			Verdict: Entered, Must: []string{"VERSION_ID=13", guest.Sentence}},
 		{Name: "kernel-unknown", Group: "trust", Doc: "a kernel that does not know the signer is not asked: no error lines of its", Cmdline: "loglevel=7 ddi.log=debug", Disks: []Disk{onESP("signed")},
 			Verdict: Entered, Must: []string{"verify: root hash", "attach:", guest.Sentence}, MustNot: []string{"PKCS#7", "PKEY", "is used without", "takes the signature as well"}},
 		{Name: "kernel-known", Group: "trust", Doc: "an image signed by the key in the firmware's db: the kernel knows it and takes the signature as well, and requires one", Firmware: SecureBoot, Stage1: "trusts-db",
