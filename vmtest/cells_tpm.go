@@ -45,7 +45,7 @@ func cellsTPM() []Cell {
 			Dialogue: []Line{{"ddi.break=mount: a shell", "echo answer-$((6*7))"}, {"answer-42", "exit"}},
 			Verdict:  Entered, Must: []string{"ddi:shell is in PCRs 11, 12 and 13", "ddi.break=mount: a shell", "answer-42", "measure: PCR 13: ddi:os:tpm:", guest.Sentence}},
 		{Name: "sealed-after-shell-unmeasured", Group: "tpm", Doc: "the shell is measured with ddi.measure=no, too", Stage1: "debug", Cmdline: "ddi.break=storage ddi.measure=no",
-			TPM: &TPM{Image: "tpm", Seal: true, Shell: plan.StageStorage}, Disks: []Disk{onESP("tpm")},
+			TPM: &TPM{Image: "tpm", Seal: true, Shell: plan.StageStorage, Unmeasured: true}, Disks: []Disk{onESP("tpm")},
 			Dialogue: []Line{{"ddi.break=storage: a shell", "exit"}},
 			Verdict:  Entered, Must: []string{"ddi:shell is in PCRs 11, 12 and 13", guest.Sentence}, MustNot: []string{"measure: PCR 13"}},
 		{Name: "no-shell-without-measuring", Group: "tpm", Doc: "a TPM that fails cannot be told that there is a shell, so there is none", Stage1: "debug", Cmdline: "ddi.break=mount",

@@ -36,6 +36,8 @@ type TPM struct {
 	Image string `json:"image,omitempty"`
 	// Shell is the stage before which a debug shell is opened.
 	Shell plan.Stage `json:"shell,omitempty"`
+	// Unmeasured says that the image is not measured, only the shell.
+	Unmeasured bool `json:"unmeasured,omitempty"`
 	// Seal seals a secret before the boot, with tpm2-tools, against what is predicted for a boot of Image without a shell. The image
 	// must open it after a boot without one, and must not be able to after one with.
 	Seal bool `json:"seal,omitempty"`
@@ -166,6 +168,9 @@ func (w *Workshop) predict(ctx context.Context, c *Cell, shell plan.Stage) ([]pr
 		kind = measure.Initrd
 	}
 	b.Images = []predict.Image{{Kind: kind, File: file, Name: path.Base(c.Disks[0].Place[i].Path)}}
+	if c.TPM.Unmeasured && shell != "" {
+		b.Images = nil
+	}
 	return b.Steps()
 }
 
