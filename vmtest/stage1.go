@@ -253,7 +253,11 @@ func (w *Workshop) Disk(ctx context.Context, d Disk, efi string) (string, error)
 	}
 	for _, p := range d.Place {
 		if p.Addon != "" {
-			source, err := w.Addon(ctx, p.Addon)
+			text, err := w.fill(ctx, p.Addon)
+			if err != nil {
+				return "", err
+			}
+			source, err := w.Addon(ctx, text)
 			if err != nil {
 				return "", err
 			}
