@@ -12,11 +12,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/initddi/initddi/internal/efivar"
 	"github.com/initddi/initddi/internal/gpt"
@@ -112,6 +114,38 @@ func (m *Machine) readVariableOf(name string, vendor guid.GUID) ([]byte, error) 
 // Forget drops what is known of a disk, after the kernel said that it changed.
 func (m *Machine) Forget(diskNode string) { delete(m.disks, diskNode) }
 
+// ForgetAll drops what is known of every disk, after it was missed what the kernel said.
+func (m *Machine) ForgetAll() { clear(m.disks) }
+
+// ErrNotReady says that a device cannot be opened yet: the kernel shows a device in sysfs before its node is made, and a disk before it
+// has spun up. It says so as well of one that is gone, or will never work; only waiting tells the difference.
+var ErrNotReady = errors.New("not ready")
+
+// open opens a device. The error wraps [ErrNotReady] where opening it again later may work.
+func (m *Machine) open(node string) (*os.File, error) {
+	f, err := m.Dev.Open(node)
+	for _, later := range []error{fs.ErrNotExist, syscall.ENXIO, syscall.EIO} {
+		if errors.Is(err, later) {
+			err = fmt.Errorf("%w: %w", ErrNotReady, err)
+			break
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot open /dev/%s: %w", node, err)
+	}
+	return f, nil
+}
+
+// Unready reports whether a disk was not ready when the partitions were looked at. It is asked again by the next [Machine.Partitions].
+func (m *Machine) Unready() bool {
+	for _, d := range m.disks {
+		if errors.Is(d.err, ErrNotReady) {
+			return true
+		}
+	}
+	return false
+}
+
 // Partitions returns the partitions of all disks that have a GPT, by node name. The error joins what could not be read; the
 // partitions of the other disks are returned with it.
 func (m *Machine) Partitions() ([]resolve.Partition, error) {
@@ -125,6 +159,7 @@ func (m *Machine) Partitions() ([]resolve.Partition, error) {
 		return nil, fmt.Errorf("cannot list block devices: %w", err)
 	}
 	slices.Sort(names)
+	maps.DeleteFunc(m.disks, func(_ string, d *disk) bool { return errors.Is(d.err, ErrNotReady) })
 	var out []resolve.Partition
 	var errs []error
 	for _, name := range names {
@@ -167,6 +202,10 @@ func (m *Machine) partition(node string) (*resolve.Partition, error) {
 	for _, q := range d.table.Partitions {
 		if int64(q.Number) != number {
 			continue
+		}
+		// Without its node it cannot be read yet; the event that announces it comes when the node is there.
+		if _, err := m.Dev.Stat(node); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
 		}
 		if q.Offset(d.sectorSize) != start*sysSector || q.Size(d.sectorSize) != size*sysSector {
 			return nil, fmt.Errorf("cannot use /dev/%s: the kernel has %d bytes at %d, the partition table says %d at %d", node,
@@ -213,9 +252,9 @@ func (m *Machine) readTable(node string) (*gpt.Table, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	f, err := m.Dev.Open(node)
+	f, err := m.open(node)
 	if err != nil {
-		return nil, 0, fmt.Errorf("cannot open /dev/%s: %w", node, err)
+		return nil, 0, err
 	}
 	defer f.Close()
 	t, err := gpt.Read(f, size*sysSector, sectorSize)

@@ -135,19 +135,40 @@ vda2 of vda 2 home "home" ` + uuid2.String() + ` 2048*512`
 		t.Errorf("disk errors: %v", disks)
 	}
 
-	// A disk is read once, until the kernel says that it changed.
+	// A disk is read once, until the kernel says that it changed; one that was not ready is looked at until it is.
 	b, err := os.ReadFile(small)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if !machine.Unready() {
+		t.Error("a disk without its node is ready")
+	}
+	if err := os.WriteFile(m.Path("dev/vdb"), b, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(m.Path("dev/vdc"), b, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if parts, _ = machine.Partitions(); len(parts) != 3 {
-		t.Errorf("read again without need:\n%s", summary(parts))
+	if parts, err = machine.Partitions(); len(parts) != 5 || machine.Unready() {
+		t.Errorf("read again without need, or not with it: %v\n%s", err, summary(parts))
 	}
-	machine.Forget("vdc")
+	// The kernel shows a partition before its node is made.
+	if err := os.Remove(m.Path("dev/vdc2")); err != nil {
+		t.Fatal(err)
+	}
+	if parts, err = machine.Partitions(); len(parts) != 4 || err != nil {
+		t.Errorf("a partition without its node: %v\n%s", err, summary(parts))
+	}
+	m.Write("dev/vdc2", "")
 	if parts, err = machine.Partitions(); len(parts) != 5 || err != nil {
+		t.Errorf("not read again: %v\n%s", err, summary(parts))
+	}
+	m.Write("dev/vda", "no table any more")
+	if parts, _ = machine.Partitions(); len(parts) != 5 {
+		t.Errorf("read again although nothing was said:\n%s", summary(parts))
+	}
+	machine.Forget("vda")
+	if parts, err = machine.Partitions(); len(parts) != 3 || err != nil {
 		t.Errorf("not read again: %v\n%s", err, summary(parts))
 	}
 }

@@ -28,9 +28,9 @@ const MaxSignature = 4 << 20
 // does not exist holds nothing. What goes wrong is in the listing.
 func (m *Machine) List(part resolve.Partition, dirs []string) *resolve.Listing {
 	l := &resolve.Listing{Dirs: dirs}
-	dev, err := m.Dev.Open(part.Node)
+	dev, err := m.open(part.Node)
 	if err != nil {
-		l.Err = fmt.Errorf("cannot open /dev/%s: %w", part.Node, err)
+		l.Err = err
 		return l
 	}
 	defer dev.Close()

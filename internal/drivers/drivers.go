@@ -213,8 +213,8 @@ type Device struct {
 // Devices returns every device on every bus that has a modalias, as the kernel lists them below sys/bus.
 func Devices(sys *os.Root) []Device {
 	var out []Device
-	for _, bus := range list(sys, "bus") {
-		for _, dev := range list(sys, "bus/"+bus+"/devices") {
+	for _, bus := range List(sys, "bus") {
+		for _, dev := range List(sys, "bus/"+bus+"/devices") {
 			path := "bus/" + bus + "/devices/" + dev
 			b, err := sys.ReadFile(path + "/modalias")
 			modalias := strings.TrimSuffix(string(b), "\n")
@@ -243,8 +243,8 @@ func Modaliases(sys *os.Root) []string {
 	}
 	defer dir.Close()
 	var out []string
-	for _, bus := range list(sys, "bus") {
-		for _, dev := range list(sys, "bus/"+bus+"/devices") {
+	for _, bus := range List(sys, "bus") {
+		for _, dev := range List(sys, "bus/"+bus+"/devices") {
 			b, err := inroot.ReadFile(dir, "bus/"+bus+"/devices/"+dev+"/modalias", maxAttribute)
 			if alias := strings.TrimSuffix(string(b), "\n"); err == nil && alias != "" {
 				out = append(out, alias)
@@ -254,7 +254,8 @@ func Modaliases(sys *os.Root) []string {
 	return out
 }
 
-func list(root *os.Root, dir string) []string {
+// List returns the names in a directory of sysfs, sorted; none where there is no such directory.
+func List(root *os.Root, dir string) []string {
 	f, err := root.Open(dir)
 	if err != nil {
 		return nil
@@ -273,7 +274,7 @@ func Find(sys *os.Root, bus string, match func(modalias string) bool) []string {
 	}
 	defer dir.Close()
 	var out []string
-	for _, dev := range list(sys, "bus/"+bus+"/devices") {
+	for _, dev := range List(sys, "bus/"+bus+"/devices") {
 		path := "bus/" + bus + "/devices/" + dev
 		b, err := inroot.ReadFile(dir, path+"/modalias", maxAttribute)
 		if err == nil && match(strings.TrimSuffix(string(b), "\n")) {

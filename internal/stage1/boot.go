@@ -39,6 +39,7 @@ type boot struct {
 	control *dm.Control
 	tpm     *measurer
 	images  map[string]*apply.Image
+	unready map[string]error // partitions that could not be opened at the last look
 	passed  map[plan.Stage]bool
 	args    []string
 	env     []string
@@ -167,6 +168,7 @@ func (b *boot) begin(ctx context.Context) error {
 
 // rescan looks at the block devices again. What is known of a partition's files is kept.
 func (b *boot) rescan() {
+	b.unready = nil
 	parts, err := b.machine.Partitions()
 	if err != nil {
 		b.log.Debug("%v", err)
@@ -224,7 +226,11 @@ func (b *boot) carryOut(a *resolve.Action) error {
 	text := a.Image
 	switch a.Verb {
 	case resolve.ListPartition:
-		part.Listing = b.machine.List(*part, a.Dirs)
+		listing := b.machine.List(*part, a.Dirs)
+		if b.notReady(part.Node, listing.Err) {
+			return nil
+		}
+		part.Listing = listing
 		text = fmt.Sprintf("%s on /dev/%s holds %d files in %s", part.Listing.FileSystem, part.Node, len(part.Listing.Files), strings.Join(a.Dirs, ", "))
 		if part.Listing.Err != nil {
 			text = part.Listing.Err.Error()

@@ -7,13 +7,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/initddi/initddi/internal/cmdline"
+	"github.com/initddi/initddi/internal/discover"
 	"github.com/initddi/initddi/internal/drivers"
 	"github.com/initddi/initddi/internal/linux/module"
 	"github.com/initddi/initddi/internal/linux/mount"
@@ -21,11 +24,34 @@ import (
 	"github.com/initddi/initddi/internal/linux/process"
 	"github.com/initddi/initddi/internal/modtable"
 	"github.com/initddi/initddi/internal/report"
+	"github.com/initddi/initddi/internal/resolve"
 	"github.com/initddi/initddi/internal/uevent"
 )
 
-// settleTime is how long no device may have appeared before "the only one" is believed.
+// settleTime is how long nothing that a disk may hang on may have appeared before "the only one" is believed.
 const settleTime = 500 * time.Millisecond
+
+// usbDelay is how long usb-storage lets a disk rest before it looks at it (its parameter delay_use), without a word meanwhile.
+const usbDelay = time.Second
+
+// settleTime is [settleTime], and longer by that on a machine with USB. Other parameters of usb-storage are believed up to a minute.
+func (d *devices) settleTime() time.Duration {
+	if len(drivers.List(d.world.Sys, "bus/usb/devices")) == 0 {
+		return settleTime
+	}
+	delay := usbDelay
+	if b, err := d.world.Sys.ReadFile("module/usb_storage/parameters/delay_use"); err == nil {
+		// Seconds, and since Linux 6.12 also milliseconds with their unit.
+		text, unit := strings.TrimSpace(string(b)), time.Second
+		if ms, is := strings.CutSuffix(text, "ms"); is {
+			text, unit = ms, time.Millisecond
+		}
+		if n, err := strconv.ParseUint(text, 10, 16); err == nil {
+			delay = min(time.Duration(n)*unit, time.Minute)
+		}
+	}
+	return settleTime + delay
+}
 
 // devices follows what the kernel says about devices and loads their drivers.
 type devices struct {
@@ -169,31 +195,45 @@ func (d *devices) mountEFIVars() error {
 	return m.Attach(efivars)
 }
 
-// event takes one message of the kernel. It reports whether a block device appeared or changed, and which disk must be read again.
-func (d *devices) event(msg []byte) (block bool, changed string) {
+// news is what a message of the kernel means to who waits for a disk.
+type news struct {
+	storage bool   // more disks may be on their way
+	block   bool   // a block device appeared or changed
+	changed string // the disk that must be read again
+	lost    bool   // messages were lost: every disk must be
+}
+
+// event takes one message of the kernel.
+func (d *devices) event(msg []byte) news {
 	if msg == nil {
 		// Events were lost: look at everything.
 		for _, alias := range drivers.Modaliases(d.world.Sys) {
 			d.offer(alias)
 		}
-		return true, ""
+		return news{storage: true, block: true, lost: true}
 	}
 	e, err := uevent.Parse(msg)
 	if err != nil {
 		d.log.Debug("%v", err)
-		return false, ""
+		return news{}
 	}
 	if e.Modalias != "" && e.Action == "add" {
 		d.seen++
 		d.offer(e.Modalias)
 	}
-	if e.Subsystem != "block" {
-		return false, ""
+	var n news
+	switch e.Subsystem {
+	case "block":
+		n.storage, n.block = true, true
+		if e.DevType == "disk" && e.Action != "add" {
+			n.changed = e.DevName
+		}
+	case "scsi_host", "mmc_host":
+		n.storage = true
+	default:
+		n.storage = isStorage(e.Modalias) && (e.Action == "add" || e.Action == "bind")
 	}
-	if e.DevType == "disk" && e.Action != "add" {
-		changed = e.DevName
-	}
-	return true, changed
+	return n
 }
 
 func (d *devices) close() {
@@ -209,39 +249,73 @@ func (d *devices) close() {
 func (b *boot) wait(missing string, deadline time.Time) error {
 	d := b.devices
 	b.log.Debug("waiting for %s", missing)
-	settle := time.NewTimer(settleTime)
+	settle := time.NewTimer(d.settleTime())
 	defer settle.Stop()
 	limit := time.NewTimer(time.Until(deadline))
 	defer limit.Stop()
 	for {
 		select {
 		case msg := <-d.events:
-			b.facts.Settled = false
-			settle.Reset(settleTime)
-			block, changed := d.event(msg)
-			if changed != "" {
-				b.machine.Forget(changed)
+			n := d.event(msg)
+			if n.storage && time.Now().Before(deadline) {
+				b.facts.Settled = false
+				settle.Reset(d.settleTime())
 			}
-			if block {
+			if n.lost {
+				b.machine.ForgetAll()
+			}
+			b.machine.Forget(n.changed)
+			if n.block {
 				b.rescan()
 				return nil
 			}
 		case <-d.loader.Idle():
-			settle.Reset(settleTime)
+			settle.Reset(d.settleTime())
 		case <-settle.C:
 			if !d.loader.Busy() && !b.facts.Settled {
 				b.facts.Settled = true
 				return nil
 			}
+			if len(b.unready) > 0 || b.machine.Unready() {
+				// Nothing announces that a disk has become ready.
+				b.rescan()
+				return nil
+			}
+			settle.Reset(settleTime)
 		case <-limit.C:
-			return b.timeout(missing)
+			// What keeps on appearing keeps nobody from what is there.
+			unsettled := !b.facts.Settled
+			b.facts.Settled = true
+			if resolve.Next(b.plan, &b.facts).Missing != "" {
+				return b.timeout(missing)
+			}
+			if unsettled {
+				b.log.Warn("devices are still appearing after %s: whatever else may come is not waited for", b.plan.Timeout)
+			}
+			return nil
 		}
 	}
+}
+
+// notReady reports whether err says that the partition cannot be opened yet. Then it is taken for one that has not appeared; the next
+// rescan finds it again.
+func (b *boot) notReady(node string, err error) bool {
+	if !errors.Is(err, discover.ErrNotReady) {
+		return false
+	}
+	b.log.Debug("%v", err)
+	if b.unready == nil {
+		b.unready = map[string]error{}
+	}
+	b.unready[node] = err
+	b.facts.Partitions = slices.DeleteFunc(b.facts.Partitions, func(p resolve.Partition) bool { return p.Node == node })
+	return true
 }
 
 // timeout gathers what a person needs to see why a disk did not appear.
 func (b *boot) timeout(missing string) error {
 	e := &TimeoutError{Missing: missing, After: b.plan.Timeout, Partitions: b.facts.Partitions, Disks: b.machine.DiskErrors()}
+	maps.Copy(e.Disks, b.unready)
 	for _, dev := range drivers.Devices(b.world.Sys) {
 		if dev.Driver == "" {
 			e.Undriven = append(e.Undriven, dev.Modalias)

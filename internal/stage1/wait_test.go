@@ -1,0 +1,203 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package stage1
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/initddi/initddi/internal/discover"
+	"github.com/initddi/initddi/internal/discover/machinetest"
+	"github.com/initddi/initddi/internal/drivers"
+	"github.com/initddi/initddi/internal/esp"
+	"github.com/initddi/initddi/internal/modtable"
+	"github.com/initddi/initddi/internal/resolve"
+)
+
+// waiting is a boot that follows the events of a machine, and what its console shows.
+func waiting(t *testing.T, m *machinetest.Machine) (*boot, *bytes.Buffer) {
+	t.Helper()
+	b, console := remembering(t, m)
+	table, err := modtable.New(modtable.Spec{Release: "none"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.machine = &discover.Machine{Sys: b.world.Sys, Dev: b.world.Dev}
+	b.plan.Timeout = time.Minute
+	b.devices = &devices{world: b.world, log: b.log, table: table, events: make(chan []byte), loader: drivers.New(table, "", nil, nil)}
+	return b, console
+}
+
+// machineWithESP is a machine with one disk, vda, that has an ESP.
+func machineWithESP(t *testing.T) *machinetest.Machine {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "disk.img")
+	table, err := esp.Build(t.Context(), name, esp.Options{ESPUUID: uuid1, ESPSize: 8 << 20})
+	if errors.Is(err, esp.ErrNoTool) {
+		t.Skip("needs ", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := machinetest.New(t)
+	m.Disk("vda", name, 512, table)
+	return m
+}
+
+func event(action, subsystem string, more ...string) []byte {
+	fields := append([]string{action + "@/devices/x", "ACTION=" + action, "DEVPATH=/devices/x", "SUBSYSTEM=" + subsystem, "SEQNUM=1"}, more...)
+	return []byte(strings.Join(fields, "\x00") + "\x00")
+}
+
+// repeat sends an event again and again until the test ends.
+func repeat(t *testing.T, b *boot, msg []byte) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case b.devices.events <- msg:
+				time.Sleep(20 * time.Millisecond)
+			}
+		}
+	}()
+}
+
+// TestSettles: what has nothing to do with disks does not put off "the only ESP", and what has does not do so forever.
+func TestSettles(t *testing.T) {
+	const missing = "the only EFI system partition"
+	hub := event("add", "usb", "DEVTYPE=usb_device", "MODALIAS=usb:v05E3p0608d9303dc09dsc00dp02ic09isc00ip02in00")
+	for _, test := range []struct {
+		name     string
+		msg      []byte
+		limit    time.Duration
+		usb      string // what delay_use is
+		min, max time.Duration
+		warns    bool
+	}{
+		{"silence", nil, time.Minute, "", settleTime, 10 * time.Second, false},
+		{"a hub that comes and goes", hub, time.Minute, "", settleTime, 10 * time.Second, false},
+		{"hosts without end", event("add", "scsi_host"), time.Second, "", time.Second, 10 * time.Second, true},
+		{"disks without end", event("add", "scsi", "MODALIAS=scsi:t-0x00"), time.Second, "", time.Second, 10 * time.Second, true},
+		{"USB", nil, time.Minute, "1", settleTime + usbDelay, 10 * time.Second, false},
+		{"a fast USB", nil, time.Minute, "100ms", settleTime + 100*time.Millisecond, settleTime + usbDelay, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := machineWithESP(t)
+			if test.usb != "" {
+				m.Write("sys/bus/usb/devices/usb1/speed", "480\n")
+				m.Write("sys/module/usb_storage/parameters/delay_use", test.usb+"\n")
+			}
+			b, console := waiting(t, m)
+			b.rescan()
+			if step := resolve.Next(b.plan, &b.facts); step.Missing == "" {
+				t.Fatalf("nothing to wait for: %+v", step)
+			}
+			if test.msg != nil {
+				repeat(t, b, test.msg)
+			}
+			start := time.Now()
+			err := b.wait(missing, start.Add(test.limit))
+			took := time.Since(start)
+			if err != nil || !b.facts.Settled || took < test.min || took > test.max {
+				t.Errorf("%v after %s, settled %v", err, took, b.facts.Settled)
+			}
+			if step := resolve.Next(b.plan, &b.facts); step.Do == nil || step.Do.Verb != resolve.ListPartition {
+				t.Errorf("then %+v", step)
+			}
+			if got := strings.Contains(console.String(), "still appearing"); got != test.warns {
+				t.Errorf("the console says %s", console)
+			}
+		})
+	}
+	// A machine without the disk still ends in time, and says so.
+	b, _ := waiting(t, machinetest.New(t))
+	repeat(t, b, event("add", "scsi_host"))
+	var timeout *TimeoutError
+	if err := b.wait(missing, time.Now().Add(100*time.Millisecond)); !errors.As(err, &timeout) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// socket puts something into /dev that is there and cannot be opened (ENXIO).
+func socket(t *testing.T, name string) {
+	t.Helper()
+	t.Chdir(filepath.Dir(name)) // a socket's path has at most 107 bytes
+	l, err := net.Listen("unix", filepath.Base(name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+}
+
+// TestNotReady: a partition that cannot be opened yet is waited for; nothing is refused because of it before the time is up.
+func TestNotReady(t *testing.T) {
+	m := machineWithESP(t)
+	node := m.Path("dev/vda1")
+	if err := os.Rename(node, node+".later"); err != nil {
+		t.Fatal(err)
+	}
+	socket(t, node)
+	b, console := waiting(t, m)
+	b.facts.Firmware.BootPartition = uuid1
+	b.rescan()
+	step := resolve.Next(b.plan, &b.facts)
+	if step.Do == nil || step.Do.Verb != resolve.ListPartition {
+		t.Fatalf("first %+v", step)
+	}
+	if err := b.carryOut(step.Do); err != nil {
+		t.Fatal(err)
+	}
+	if step = resolve.Next(b.plan, &b.facts); step.Missing == "" {
+		t.Fatalf("not waited for: %+v, %s", step, console)
+	}
+	var timeout *TimeoutError
+	if err := b.wait(step.Missing, time.Now()); !errors.As(err, &timeout) || !strings.Contains(strings.Join(timeout.Details(), "\n"), "/dev/vda1: cannot open") {
+		t.Errorf("when time is up: %v", err)
+	}
+	b.facts.Settled = true // long ago
+	if err := os.Rename(node+".later", node); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.wait(step.Missing, time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	step = resolve.Next(b.plan, &b.facts)
+	if step.Do == nil {
+		t.Fatalf("once it is ready: %+v", step)
+	}
+	if err := b.carryOut(step.Do); err != nil || b.facts.Partitions[0].Listing == nil || b.facts.Partitions[0].Listing.Err != nil {
+		t.Errorf("%v, %+v", err, b.facts.Partitions)
+	}
+}
+
+// TestLostEvents: after events were lost every disk may be another one.
+func TestLostEvents(t *testing.T) {
+	m := machineWithESP(t)
+	disk, err := os.ReadFile(m.Path("dev/vda"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Write("dev/vda", "no table")
+	b, _ := waiting(t, m)
+	b.rescan()
+	if len(b.facts.Partitions) != 0 {
+		t.Fatalf("got %+v", b.facts.Partitions)
+	}
+	m.Write("dev/vda", string(disk))
+	go func() { b.devices.events <- nil }()
+	if err := b.wait("x", time.Now().Add(time.Minute)); err != nil || len(b.facts.Partitions) != 1 {
+		t.Errorf("%v, %+v", err, b.facts.Partitions)
+	}
+}
