@@ -85,7 +85,7 @@ func cellsChain() []Cell {
 			Verdict: Entered, Must: []string{"IMAGE_VERSION=10", "entering vda1:/loader/ddi/os_10.raw", guest.Sentence}, MustNot: []string{"refused"}},
 		{Name: "older-boots", Group: "chain", Test: true, Doc: "if the newer image is refused the older one boots, and the console says which and why",
 			Disks:   []Disk{{Place: []Place{{Path: "/loader/ddi/os_2.raw", Image: "unsigned"}, {Path: "/loader/ddi/os_1.raw", Image: "signed"}}}},
-			Verdict: Entered, Must: []string{"/loader/ddi/os_2.raw refused (signed)", "entering vda1:/loader/ddi/os_1.raw", guest.Sentence}},
+			Verdict: Entered, Must: []string{"/loader/ddi/os_2.raw refused (signed)", "entering vda1:/loader/ddi/os_1.raw", guest.Sentence}, Check: namesRefused("vda1:/loader/ddi/os_2.raw", "signed")},
 		{Name: "image-glob", Group: "chain", Doc: "ddi.image= chooses by name", Cmdline: "ddi.image=os_9*", Disks: []Disk{twoVersions()},
 			Verdict: Entered, Must: []string{"entering vda1:/loader/ddi/os_9.raw", guest.Sentence}, MustNot: []string{"refused"}},
 		{Name: "fragments", Group: "chain", Doc: "an image in 1,000 fragments is used in place", Disks: []Disk{{Place: onESP("signed").Place, Fragments: 1000, ClusterSize: 4096}},

@@ -104,6 +104,18 @@ func rootIs(fstype string) func(*guest.Facts) []string {
 	}
 }
 
+// namesRefused is the contract, and that boot.json has the one candidate that was refused before.
+func namesRefused(candidate, rule string) func(*guest.Facts) []string {
+	return func(f *guest.Facts) []string {
+		c := &checker{wrong: contractOS(f)}
+		boot := &report.Boot{}
+		err := json.Unmarshal(f.Boot, boot)
+		c.ok(err == nil && len(boot.Refused) == 1 && boot.Refused[0].Candidate == candidate && boot.Refused[0].Rule == rule,
+			"boot.json says that %+v were refused, wanted %s (%s)", boot.Refused, candidate, rule)
+		return c.wrong
+	}
+}
+
 // arguments checks what "MATRIX=yes bareword -- one two" becomes: the kernel gives to init what it does not know itself.
 func arguments(f *guest.Facts) []string {
 	c := &checker{wrong: contractOS(f)}

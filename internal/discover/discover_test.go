@@ -303,3 +303,43 @@ func TestList(t *testing.T) {
 		t.Errorf("no device: %+v", l)
 	}
 }
+
+// TestListBounds: a directory can name the same clusters as any other, so what lies on a small disk has no end by itself.
+func TestListBounds(t *testing.T) {
+	list := func(dirs []string, files ...string) *resolve.Listing {
+		var all []esp.File
+		for _, name := range files {
+			all = append(all, esp.File{Path: name, Data: []byte("x")})
+		}
+		image, table := build(t, esp.Options{ESPUUID: uuid1, ESPSize: 16 << 20, Files: all})
+		m := machinetest.New(t)
+		m.Disk("vda", image, 512, table)
+		machine := look(m)
+		parts, err := machine.Partitions()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return machine.List(parts[0], dirs)
+	}
+	names := func(n int, format string) (out []string) {
+		for i := range n {
+			out = append(out, fmt.Sprintf(format, i))
+		}
+		return out
+	}
+	// The same directory again and again is as many files as different ones.
+	const each = 256
+	often := slices.Repeat([]string{"/a"}, discover.MaxFiles/each)
+	if l := list(often, names(each, "/a/%d")...); l.Err != nil || len(l.Files) != discover.MaxFiles {
+		t.Errorf("as many files as are allowed: %v", l.Err)
+	}
+	if l := list(append(often, "/b"), append(names(each, "/a/%d"), "/b/x")...); !errors.Is(l.Err, discover.ErrTooMany) || l.Files != nil {
+		t.Errorf("a file more: %v", l.Err)
+	}
+	if l := list([]string{"/a"}, names(discover.MaxVDirs, "/a/%d.raw.v/x.raw")...); l.Err != nil || len(l.Files) != discover.MaxVDirs {
+		t.Errorf("as many directories as are allowed: %v", l.Err)
+	}
+	if l := list([]string{"/a"}, names(discover.MaxVDirs+1, "/a/%d.raw.v/x.raw")...); !errors.Is(l.Err, discover.ErrTooMany) || !strings.Contains(l.Err.Error(), "65 directories *.v") {
+		t.Errorf("a directory more: %v", l.Err)
+	}
+}

@@ -24,6 +24,16 @@ import (
 // MaxSignature bounds a signature partition, as systemd does; one that systemd-repart makes has 16 KiB.
 const MaxSignature = 4 << 20
 
+// Bounds of a listing. Directories on a hostile file system can share their clusters, so that a small disk has any number of files; on
+// a boot partition there are a few.
+const (
+	MaxFiles = 4096
+	MaxVDirs = 64
+)
+
+// ErrTooMany says that the boot partition has more files than anybody keeps there.
+var ErrTooMany = errors.New("too many files")
+
 // List reads the given directories of the partition's FAT file system, and the .v directories in them. A directory that
 // does not exist holds nothing. What goes wrong is in the listing.
 func (m *Machine) List(part resolve.Partition, dirs []string) *resolve.Listing {
@@ -41,7 +51,17 @@ func (m *Machine) List(part resolve.Partition, dirs []string) *resolve.Listing {
 	}
 	l.FileSystem, l.Label = vol.Type().String(), vol.Label()
 	for _, dir := range dirs {
-		if err := listDir(vol, dir, l, true); err != nil {
+		versions, err := listDir(vol, dir, l)
+		if err == nil && len(versions) > MaxVDirs {
+			err = fmt.Errorf("%s has %d directories *.v, at most %d are read: %w", dir, len(versions), MaxVDirs, ErrTooMany)
+		}
+		for _, v := range versions {
+			if err == nil {
+				_, err = listDir(vol, v, l)
+			}
+		}
+		if err != nil {
+			l.Files = nil
 			l.Err = fmt.Errorf("cannot read /dev/%s: %w", part.Node, err)
 			return l
 		}
@@ -49,26 +69,27 @@ func (m *Machine) List(part resolve.Partition, dirs []string) *resolve.Listing {
 	return l
 }
 
-func listDir(vol *fat.FS, dir string, l *resolve.Listing, descend bool) error {
+// listDir adds the files of a directory to the listing and returns its directories *.v.
+func listDir(vol *fat.FS, dir string, l *resolve.Listing) (versions []string, err error) {
 	entries, err := vol.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, e := range entries {
 		p := strings.TrimSuffix(dir, "/") + "/" + e.Name
 		switch {
+		case !e.Dir && len(l.Files) == MaxFiles:
+			return nil, fmt.Errorf("%s and what was read before it have more than %d files: %w", dir, MaxFiles, ErrTooMany)
 		case !e.Dir:
 			l.Files = append(l.Files, resolve.File{Path: p, Size: e.Size})
-		case descend && strings.HasSuffix(strings.ToLower(e.Name), ".v"):
-			if err := listDir(vol, p, l, false); err != nil {
-				return err
-			}
+		case strings.HasSuffix(strings.ToLower(e.Name), ".v"):
+			versions = append(versions, p)
 		}
 	}
-	return nil
+	return versions, nil
 }
 
 // maxSignature bounds the signature of a settings file; one with a certificate chain has a few KiB.

@@ -4,6 +4,7 @@
 package resolve
 
 import (
+	"fmt"
 	"path"
 	"sort"
 	"strings"
@@ -12,7 +13,7 @@ import (
 	"github.com/initddi/initddi/internal/version"
 )
 
-// imageSuffix is what a boot image's file name ends in; extensions end in one of extensionSuffixes and are never booted.
+// imageSuffix is what a boot image's file name ends in; extensions end in it, too, and are never booted.
 const imageSuffix = ".raw"
 
 // Candidates returns the files that may be boot images, best first: those of the running UKI's own directory before the
@@ -131,6 +132,12 @@ func stripCounter(stem string) string {
 
 func isNumber(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// tooMany is the refusal of the candidates that were not looked at.
+func tooMany(part *Partition, more int) Refusal {
+	return Refusal{Candidate: "/dev/" + part.Node, Rule: RuleFound, Found: fmt.Sprintf("%d images more", more),
+		Wanted: fmt.Sprintf("at most %d: these were not looked at", MaxCandidates)}
 }
 
 // noCandidate is the refusal for an empty partition.

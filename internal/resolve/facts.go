@@ -100,6 +100,11 @@ type Image struct {
 	Refusal   *Refusal   `json:"-"`
 }
 
+// Forget drops what nobody asks for any more after the image was refused. How much that is, whoever wrote the file decided.
+func (img *Image) Forget() {
+	img.Extents, img.Table, img.Signature, img.Beside = nil, nil, nil, Beside{}
+}
+
 // Beside is what the files beside an image NAME.raw say, as systemd-dissect looks for them.
 type Beside struct {
 	// Designator is [gpt.Root] for NAME.roothash and NAME.roothash.p7s, [gpt.Usr] for NAME.usrhash and NAME.usrhash.p7s, and

@@ -232,3 +232,72 @@ func TestActionStages(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestRefusals: who was refused so far is known while another is tried, and stays known without what was read of it.
+func TestRefusals(t *testing.T) {
+	ours, stranger := newSigner(t, "ours"), newSigner(t, "stranger")
+	p := trusting(ours)
+	f := &Facts{Settled: true, Images: map[string]*Image{}}
+	if got := Refusals(p, f); got != nil {
+		t.Errorf("without a partition: %v", got)
+	}
+	f.Partitions = []Partition{espOn("vda", uuid1)}
+	f.Partitions[0].Listing = &Listing{Files: filesOf("/loader/ddi/os_1.raw", "/loader/ddi/os_2.raw", "/loader/ddi/os_3.raw", "/loader/ddi/os_4.raw")}
+	read := func(file string, img *Image) {
+		t.Helper()
+		wantStep(t, p, f, "read-image vda1 "+file)
+		f.Images[file] = img
+		if img.Err == nil {
+			wantStep(t, p, f, "verify vda1 "+file)
+			img.Authentic, img.Refusal = Authenticate(p, "vda1:"+file, gpt.X86_64, img)
+		}
+		if img.Refusal != nil || img.Err != nil {
+			img.Forget()
+		}
+	}
+	read("/loader/ddi/os_4.raw", &Image{Err: errors.New("noise")})
+	read("/loader/ddi/os_3.raw", ddi(t, hashOf("3"), stranger))
+	sysext := ddi(t, hashOf("2"), ours)
+	read("/loader/ddi/os_2.raw", sysext)
+	sysext.Device, sysext.Tree = "dm-1", osTree(t, "ID=debian\n")
+	sysext.Tree.Extension = "tools"
+	wantStep(t, p, f, "discard vda1 /loader/ddi/os_2.raw")
+	sysext.Device = ""
+	sysext.Forget()
+	read("/loader/ddi/os_1.raw", ddi(t, hashOf("1"), ours))
+	wantStep(t, p, f, "attach vda1 /loader/ddi/os_1.raw")
+	var rules []string
+	for _, r := range Refusals(p, f) {
+		rules = append(rules, string(r.Rule)+" "+r.Candidate)
+	}
+	const want = "readable vda1:/loader/ddi/os_4.raw, signed vda1:/loader/ddi/os_3.raw, identity vda1:/loader/ddi/os_2.raw"
+	if got := strings.Join(rules, ", "); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestTooManyCandidates: what anybody can write to the partition does not decide how long a boot takes.
+func TestTooManyCandidates(t *testing.T) {
+	p := trusting(newSigner(t, "ours"))
+	f := &Facts{Settled: true, Images: map[string]*Image{}, Partitions: []Partition{espOn("vda", uuid1)}}
+	var names []string
+	for i := range MaxCandidates + 3 {
+		names = append(names, fmt.Sprintf("/loader/ddi/os_%d.raw", i))
+	}
+	f.Partitions[0].Listing = &Listing{Files: filesOf(names...)}
+	for range MaxCandidates {
+		s := Next(p, f)
+		if s.Do == nil || s.Do.Verb != ReadImage {
+			t.Fatalf("got %s", describe(s))
+		}
+		f.Images[s.Do.Image] = &Image{Err: errors.New("noise")}
+	}
+	s := Next(p, f)
+	if len(s.Refused) != MaxCandidates+1 {
+		t.Fatalf("%d refusals, wanted one for each candidate and one for the rest", len(s.Refused))
+	}
+	if f.Images["/loader/ddi/os_3.raw"] == nil || f.Images["/loader/ddi/os_2.raw"] != nil {
+		t.Error("it is not the newest that are tried")
+	}
+	wantRefusal(t, &s.Refused[MaxCandidates], RuleFound, "3 images more", "at most 64")
+}

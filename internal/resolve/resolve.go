@@ -103,38 +103,79 @@ func Next(p *plan.Plan, f *Facts) Step {
 	if hasFloor(p) && f.Floor == nil {
 		return do(ReadFloor, part.Node, "", "rollback=%s", p.Rollback)
 	}
-	candidates := Candidates(p, f.Firmware.UKI, part.Listing.Files)
+	candidates, more := ordered(p, f, part)
 	var refused []Refusal
-	first, last := byRecord(p, f, candidates)
-	for _, c := range slices.Concat(first, last) {
+	for _, c := range candidates {
 		step, r := nextFor(p, f, part, c)
 		if r == nil {
 			return step
 		}
 		refused = append(refused, *r)
 	}
-	if len(refused) == 0 {
+	switch {
+	case len(refused) == 0:
 		refused = []Refusal{noCandidate(p, f, part)}
+	case more > 0:
+		refused = append(refused, tooMany(part, more))
 	}
 	return Step{Refused: refused}
+}
+
+// Refusals returns why candidates have been refused up to now, in the order in which candidates are tried.
+func Refusals(p *plan.Plan, f *Facts) []Refusal {
+	part, _ := bootPartition(p, f)
+	if part == nil || part.Listing == nil || part.Listing.Err != nil {
+		return nil
+	}
+	candidates, _ := ordered(p, f, part)
+	var out []Refusal
+	for _, c := range candidates {
+		if r := refusalOf(p, f, part, c); r != nil {
+			out = append(out, *r)
+		}
+	}
+	return out
+}
+
+// MaxCandidates is how many files are looked at before a boot gives up. Each takes time and memory, and whoever can write to the
+// boot partition can name any number; nobody keeps that many images there.
+const MaxCandidates = 64
+
+// ordered returns the candidates on the partition in the order in which they are tried, and how many there are besides.
+func ordered(p *plan.Plan, f *Facts, part *Partition) (list []File, more int) {
+	list = Candidates(p, f.Firmware.UKI, part.Listing.Files)
+	more = max(0, len(list)-MaxCandidates)
+	first, last := byRecord(p, f, list[:len(list)-more])
+	return slices.Concat(first, last), more
+}
+
+// refusalOf returns why a candidate was refused, nil if it was not, or not yet.
+func refusalOf(p *plan.Plan, f *Facts, part *Partition, c File) *Refusal {
+	img := f.Images[c.Path]
+	name := part.Node + ":" + c.Path
+	switch {
+	case img == nil:
+		return nil
+	case img.Refusal != nil:
+		return img.Refusal
+	case img.Err != nil:
+		return &Refusal{Candidate: name, Rule: RuleReadable, Err: img.Err}
+	case img.Tree == nil:
+		return nil
+	}
+	if r := CheckIdentity(p, name, img.Tree); r != nil {
+		return r
+	}
+	return CheckRollback(p, name, img.Tree, f.Floor)
 }
 
 // nextFor returns what to do about one candidate, or why it was refused.
 func nextFor(p *plan.Plan, f *Facts, part *Partition, c File) (Step, *Refusal) {
 	img := f.Images[c.Path]
-	name := part.Node + ":" + c.Path
 	if img == nil {
 		return do(ReadImage, part.Node, c.Path, "it is the first candidate that was not refused"), nil
 	}
-	refusal := img.Refusal
-	if refusal == nil && img.Err != nil {
-		refusal = &Refusal{Candidate: name, Rule: RuleReadable, Err: img.Err}
-	}
-	if refusal == nil && img.Tree != nil {
-		if refusal = CheckIdentity(p, name, img.Tree); refusal == nil {
-			refusal = CheckRollback(p, name, img.Tree, f.Floor)
-		}
-	}
+	refusal := refusalOf(p, f, part, c)
 	switch {
 	case refusal != nil && img.Device != "":
 		return do(Discard, part.Node, c.Path, "%s", refusal.Error()), nil

@@ -192,9 +192,6 @@ func (b *boot) loop() error {
 		step := resolve.Next(b.plan, &b.facts)
 		switch {
 		case step.Refused != nil:
-			for _, r := range step.Refused {
-				b.report.Refused = append(b.report.Refused, report.Entry{Candidate: r.Candidate, Rule: string(r.Rule), Text: r.Error()})
-			}
 			return &RefusedError{Refusals: step.Refused}
 		case step.Do == nil:
 			if err := b.wait(step.Missing, deadline); err != nil {
@@ -242,6 +239,7 @@ func (b *boot) carryOut(a *resolve.Action) error {
 	case resolve.ReadImage:
 		img = b.machine.ReadImage(*part, b.arch, a.Image)
 		b.facts.Images[a.Image] = img
+		boundExtents(b.facts.Images, img)
 		text = fmt.Sprintf("%s: %d bytes in %d extents", a.Image, img.Extents.Size(), len(img.Extents))
 		if img.Table != nil && img.Table.Backup {
 			text += fmt.Sprintf(", by the backup of its partition table: %v", img.Table.PrimaryErr)
@@ -273,10 +271,12 @@ func (b *boot) carryOut(a *resolve.Action) error {
 	}
 	d := end(text)
 	if img != nil && img.Err != nil {
+		img.Forget()
 		b.log.Err("%v", &resolve.Refusal{Candidate: part.Node + ":" + a.Image, Rule: resolve.RuleReadable, Err: img.Err})
 		return nil
 	}
 	if img != nil && img.Refusal != nil {
+		img.Forget()
 		b.log.Err("%v", img.Refusal)
 		return nil
 	}
@@ -349,6 +349,7 @@ func (b *boot) mount(part *resolve.Partition, file string, img *resolve.Image) s
 // discard takes a refused candidate's devices away. What refused it stays among the facts.
 func (b *boot) discard(file string, img *resolve.Image) {
 	img.Device = ""
+	img.Forget()
 	if err := b.images[file].Discard(); err != nil {
 		b.log.Warn("%v", err)
 	}
@@ -388,6 +389,9 @@ func (b *boot) enter(part *resolve.Partition, file string, img *resolve.Image) e
 	b.report.BootPartition = part.UUID.String()
 	b.report.Chosen = b.chosen(part, file, img, corruption)
 	b.report.Modules = b.devices.loaded()
+	for _, r := range resolve.Refusals(b.plan, &b.facts) {
+		b.report.Refused = append(b.report.Refused, report.Entry{Candidate: r.Candidate, Rule: string(r.Rule), Text: r.Error()})
+	}
 	hasExtra := false
 	if f, err := m.Open("/.extra"); err == nil {
 		hasExtra = true

@@ -134,6 +134,9 @@ func DryRun(w *World, in plan.Input) (*Trace, error) {
 			img.Authentic, img.Refusal = resolve.Authenticate(p, part.Node+":"+a.Image, arch, img)
 		default:
 			t.Assumed = assume(a)
+			for _, r := range resolve.Refusals(p, &f) {
+				t.Refused = append(t.Refused, r.Error())
+			}
 			return t, nil
 		}
 		t.Actions = append(t.Actions, a)
@@ -161,14 +164,14 @@ func (t *Trace) print(out io.Writer) {
 	for _, a := range t.Actions {
 		fmt.Fprintln(out, a)
 	}
+	for _, r := range t.Refused {
+		fmt.Fprintln(out, r)
+	}
 	for _, a := range t.Assumed {
 		fmt.Fprintln(out, "then", a)
 	}
 	if t.Missing != "" {
 		fmt.Fprintln(out, "waits for", t.Missing)
-	}
-	for _, r := range t.Refused {
-		fmt.Fprintln(out, r)
 	}
 	for _, h := range t.Hints {
 		fmt.Fprintln(out, h)
