@@ -23,7 +23,6 @@ import (
 	"github.com/initddi/initddi/internal/linux/dm"
 	"github.com/initddi/initddi/internal/linux/keyring"
 	"github.com/initddi/initddi/internal/linux/loop"
-	"github.com/initddi/initddi/internal/linux/memfile"
 	"github.com/initddi/initddi/internal/linux/mount"
 	"github.com/initddi/initddi/internal/resolve"
 	"github.com/initddi/initddi/internal/verity"
@@ -41,7 +40,8 @@ type Source struct {
 	Extents   extent.List
 	BlockSize int64 // the device's logical block size in bytes
 	// Copy reads the image into memory instead of using it in place.
-	Copy bool
+	Copy   bool
+	Memory Memory
 	// Tree is where the hash tree lies if that is a file on a device of its own; nil if it is among the image's extents.
 	Tree *Source
 	// Signature, if it is not nil, is the PKCS#7 message over the root hash, in DER, for the kernel to check. What it says of it
@@ -226,35 +226,6 @@ func loopOffset(src Source) int64 {
 		return 0
 	}
 	return (lowest - gap) / gap * gap
-}
-
-// errAsked is the reason for a copy that was asked for.
-var errAsked = errors.New("ddi.attach=copy")
-
-func (img *Image) copy(dev, name string, f *os.File, src Source, data, hash dmtable.Region) (string, int64, error) {
-	mem, err := memfile.New(name)
-	if err != nil {
-		return "", 0, err
-	}
-	defer mem.Close()
-	file := extent.NewReader(f, src.Extents)
-	hashBlock := int64(img.Superblock.HashBlockSize)
-	hashStart := (data.Length + hashBlock - 1) / hashBlock * hashBlock
-	for _, part := range []struct {
-		region dmtable.Region
-		to     int64
-	}{{data, 0}, {hash, hashStart}} {
-		w := io.NewOffsetWriter(mem, part.to)
-		if _, err := io.Copy(w, io.NewSectionReader(file, part.region.Offset, part.region.Length)); err != nil {
-			return "", 0, fmt.Errorf("cannot copy the image into memory: %w", err)
-		}
-	}
-	backing, err := loop.Attach(dev, mem, loop.Options{})
-	if err != nil {
-		return "", 0, err
-	}
-	img.backing = append(img.backing, backing)
-	return fmt.Sprintf("7:%d", backing.Minor), hashStart, nil
 }
 
 // create makes a read-only device mapper device and remembers it.

@@ -146,6 +146,36 @@ func TestVMInPlaceAndCopied(t *testing.T) {
 	}
 }
 
+// TestVMTooLargeToCopy: an image that does not fit is refused before anything was read, and leaves nothing.
+func TestVMTooLargeToCopy(t *testing.T) {
+	kerneltest.NeedMachine(t)
+	file, a := sample(t)
+	c := control(t)
+	before := inUse()
+	src := partition(t, file, 512)
+	src.Copy = true
+	var said []int64
+	src.Memory.Say = func(why error, done, total int64) {
+		if !errors.Is(why, errAsked) || total <= 0 {
+			t.Errorf("said %v, %d of %d", why, done, total)
+		}
+		said = append(said, done)
+	}
+	src.Memory.Limit = 64 << 10
+	if img, err := Attach("/dev", "test", c, src, a); !errors.Is(err, ErrMemory) || img != nil || len(said) > 0 {
+		t.Errorf("got %v, said %v", err, said)
+	}
+	wantInUse(t, before)
+	src.Memory.Limit = int64(len(file))
+	img, err := Attach("/dev", "test", c, src, a)
+	must(t, err)
+	if len(said) < 2 || said[0] != 0 || said[len(said)-1] < 1<<20 {
+		t.Errorf("said %v", said)
+	}
+	must(t, img.Discard())
+	wantInUse(t, before)
+}
+
 func checkContent(t *testing.T, img *Image) {
 	t.Helper()
 	fstype, err := img.FileSystem("/dev")

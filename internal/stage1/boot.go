@@ -36,6 +36,7 @@ type boot struct {
 	facts   resolve.Facts
 	machine *discover.Machine
 	devices *devices
+	ignored error // partitions that could not be used at the last look
 	control *dm.Control
 	tpm     *measurer
 	images  map[string]*apply.Image
@@ -173,6 +174,7 @@ func (b *boot) rescan() {
 	if err != nil {
 		b.log.Debug("%v", err)
 	}
+	b.ignored = err
 	for i := range parts {
 		for _, old := range b.facts.Partitions {
 			if old.Node == parts[i].Node && old.UUID == parts[i].UUID && old.Size == parts[i].Size {
@@ -256,6 +258,9 @@ func (b *boot) carryOut(a *resolve.Action) error {
 			}
 		}
 	case resolve.Attach:
+		if err := b.openStack(); err != nil {
+			return err
+		}
 		text = b.attach(part, a.Image, img)
 	case resolve.Mount:
 		text = b.mount(part, a.Image, img)
@@ -284,22 +289,28 @@ func (b *boot) carryOut(a *resolve.Action) error {
 	return nil
 }
 
+// openStack opens the device mapper, when the loop device and dm-verity are there as well. Without them no image can be used, so
+// none is refused for that.
+func (b *boot) openStack() error {
+	if b.control != nil {
+		return nil
+	}
+	if err := b.devices.needStack(); err != nil {
+		return &StackError{err}
+	}
+	control, err := dm.Open("/dev/mapper/control")
+	if err != nil {
+		return &StackError{err}
+	}
+	b.control = control
+	return nil
+}
+
 // attach brings dm-verity up; an image that cannot be is marked so.
 func (b *boot) attach(part *resolve.Partition, file string, img *resolve.Image) string {
-	if err := b.devices.needStack(); err != nil {
-		img.Err = err
-		return err.Error()
-	}
-	if b.control == nil {
-		var err error
-		if b.control, err = dm.Open("/dev/mapper/control"); err != nil {
-			img.Err = err
-			return err.Error()
-		}
-	}
 	src := apply.Source{
 		Device: "/dev/" + part.Node, Extents: img.Extents, BlockSize: part.SectorSize,
-		Copy: b.plan.Attach == plan.AttachCopy,
+		Copy: b.plan.Attach == plan.AttachCopy, Memory: b.copying(),
 	}
 	up, err := b.attachAsking(src, part.Node+":"+file, img)
 	if err != nil {
@@ -308,7 +319,6 @@ func (b *boot) attach(part *resolve.Partition, file string, img *resolve.Image) 
 	b.images[file] = up
 	img.Device = up.Device
 	if up.Copied != nil {
-		b.log.Warn("the image is copied into memory: %v", up.Copied)
 		return fmt.Sprintf("/dev/%s: %d MiB in memory", up.Device, up.Superblock.DataSize()>>20)
 	}
 	return fmt.Sprintf("/dev/%s: %d MiB in place in %d pieces", up.Device, up.Superblock.DataSize()>>20, up.Pieces)

@@ -314,7 +314,7 @@ func (b *boot) notReady(node string, err error) bool {
 
 // timeout gathers what a person needs to see why a disk did not appear.
 func (b *boot) timeout(missing string) error {
-	e := &TimeoutError{Missing: missing, After: b.plan.Timeout, Partitions: b.facts.Partitions, Disks: b.machine.DiskErrors()}
+	e := &TimeoutError{Missing: missing, After: b.plan.Timeout, Partitions: b.facts.Partitions, Disks: b.machine.DiskErrors(), Ignored: b.ignored}
 	maps.Copy(e.Disks, b.unready)
 	for _, dev := range drivers.Devices(b.world.Sys) {
 		if dev.Driver == "" {

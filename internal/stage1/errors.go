@@ -30,6 +30,7 @@ type TimeoutError struct {
 	After      time.Duration
 	Partitions []resolve.Partition
 	Disks      map[string]error // disks without a usable partition table
+	Ignored    error            // partitions that are not what their disk's table says, joined; nil if there are none
 	Undriven   []string         // modaliases of devices without a driver
 	Classes    []string         // driver classes that this stage 1 carries
 }
@@ -43,6 +44,11 @@ func (e *TimeoutError) Details() []string {
 	var out []string
 	for _, p := range e.Partitions {
 		out = append(out, fmt.Sprintf("seen: /dev/%s PARTUUID=%s %s %q", p.Node, p.UUID, p.Designator(), p.Label))
+	}
+	if e.Ignored != nil {
+		for line := range strings.SplitSeq(e.Ignored.Error(), "\n") {
+			out = append(out, "seen: "+line)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.Disks)) {
 		out = append(out, fmt.Sprintf("seen: /dev/%s: %v", name, e.Disks[name]))
@@ -88,3 +94,11 @@ func (e *EnterError) Error() string { return e.Err.Error() }
 
 // Unwrap returns the cause.
 func (e *EnterError) Unwrap() error { return e.Err }
+
+// StackError says that what every image needs of the kernel is not there: loop devices, the device mapper, dm-verity.
+type StackError struct{ Err error }
+
+func (e *StackError) Error() string { return "cannot use any image: " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *StackError) Unwrap() error { return e.Err }

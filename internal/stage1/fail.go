@@ -101,22 +101,20 @@ func show(log *report.Log, err error) {
 		return
 	}
 	log.Err("cannot boot:")
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		log.Err("  %s", line)
-	}
+	lines := strings.Split(err.Error(), "\n")
 	var t *TimeoutError
 	if errors.As(err, &t) {
-		const shown = 24
-		details := t.Details()
-		for i, line := range details {
-			if i == shown {
-				log.Err("  and %d more; the kernel log has them", len(details)-shown)
-			}
-			if i < shown {
-				log.Err("  %s", line)
-			} else {
-				log.Debug("  %s", line)
-			}
+		lines = append(lines, t.Details()...)
+	}
+	const shown = 24
+	for i, line := range lines {
+		if i == shown {
+			log.Err("  and %d more; the kernel log has them", len(lines)-shown)
+		}
+		if i < shown {
+			log.Err("  %s", line)
+		} else {
+			log.Debug("  %s", line)
 		}
 	}
 	var p *process.PanicError

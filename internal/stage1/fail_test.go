@@ -48,6 +48,8 @@ func TestHints(t *testing.T) {
 		{&RefusedError{[]resolve.Refusal{{Rule: resolve.RuleVerity}}}, "copy it again"},
 		{&TimeoutError{}, "--class"},
 		{errors.Join(errors.New("x"), &plan.KeyError{Err: plan.ErrValue}), "CMDLINE"},
+		{&RefusedError{[]resolve.Refusal{{Rule: resolve.RuleFileSystem}}}, "fsck.vfat"},
+		{&StackError{Err: errors.New("x")}, "--modules"},
 		{&EnterError{Err: errors.New("x")}, "architecture"},
 		{errors.New("x"), "DEBUGGING"},
 	} {
@@ -156,10 +158,19 @@ func TestScreen(t *testing.T) {
 	if lines := strings.Count(text, "\n"); lines > 30 {
 		t.Errorf("%d lines do not fit on a screen", lines)
 	}
-	for _, word := range []string{"cannot boot:", "cannot find PARTUUID=x: nothing appeared in 1m0s", "and 82 more", "what to do: check that the disk is there", "pci:v00001000"} {
+	for _, word := range []string{"cannot boot:", "cannot find PARTUUID=x: nothing appeared in 1m0s", "and 83 more", "what to do: check that the disk is there", "pci:v00001000"} {
 		if !strings.Contains(text, word) {
 			t.Errorf("the screen does not say %q:\n%s", word, text)
 		}
+	}
+	out.Reset()
+	many := &RefusedError{}
+	for range 65 {
+		many.Refusals = append(many.Refusals, resolve.Refusal{Candidate: "x", Rule: resolve.RuleSigned})
+	}
+	screen(log, many)
+	if text := out.String(); strings.Count(text, "x refused") != 24 || !strings.Contains(text, "and 41 more") {
+		t.Errorf("many candidates:\n%s", text)
 	}
 	out.Reset()
 	screen(log, &RefusedError{[]resolve.Refusal{{Candidate: "a", Rule: resolve.RuleFound}, {Candidate: "b", Rule: resolve.RuleSigned}}})

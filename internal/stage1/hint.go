@@ -51,6 +51,7 @@ func hint(err error) string {
 	var key *plan.KeyError
 	var enter *EnterError
 	var unmeasured *MeasureError
+	var stack *StackError
 	switch {
 	case errors.As(err, &key):
 		return "what to do: correct that key (docs/CMDLINE.md lists them) and boot again"
@@ -58,6 +59,8 @@ func hint(err error) string {
 		return "what to do: check that the disk is there; if a driver is missing, build stage 1 with its class (initddi initramfs --class)"
 	case errors.As(err, &unmeasured):
 		return "what to do: switch the TPM on in the firmware's setup, or clear it if it fails; where there is none, build stage 1 without measure=require"
+	case errors.As(err, &stack):
+		return "what to do: build stage 1 for this kernel, with its modules (initddi initramfs --modules), or build loop and dm-verity into the kernel"
 	case errors.As(err, &enter):
 		return "what to do: check that the image's init runs on this machine (architecture, libraries)"
 	}
@@ -68,6 +71,8 @@ func refusedHint(r resolve.Rule) string {
 	switch r {
 	case resolve.RuleOnePartition:
 		return "what to do: name the partition with ddi.device=PARTUUID=…, or take the other disk out"
+	case resolve.RuleFileSystem:
+		return "what to do: repair that partition's file system (fsck.vfat), or copy what is on it anew"
 	case resolve.RuleFound:
 		return "what to do: put a signed image (*.raw) into /loader/ddi of that partition"
 	case resolve.RuleSigned:
@@ -80,7 +85,7 @@ func refusedHint(r resolve.Rule) string {
 		return "what to do: take an image that the policy allows; ddi.policy= narrows what was built in and can be left out"
 	case resolve.RuleReadable:
 		return "what to do: the image is damaged, copy it again; or this stage 1 lacks its file system, build one that carries it (initddi initramfs --fs)"
-	case resolve.RuleVerity, resolve.RuleRootHash, resolve.RulePartitions, resolve.RuleFileSystem:
+	case resolve.RuleVerity, resolve.RuleRootHash, resolve.RulePartitions:
 		return "what to do: the image is damaged or incomplete; copy it again"
 	case resolve.RuleRollback:
 		return "what to do: install an image with a higher security level; if the floor in the TPM is gone, docs/SECURITY.md says how it is set anew"
