@@ -24,7 +24,7 @@ var ErrUnsigned = errors.New("counts only in a file that is signed by the trust 
 // isHarmless reports whether a settings file that nobody signed may have the key: whoever can write it can take images away, too, and
 // that is all that these can do, apart from what the console shows.
 func isHarmless(name string) bool {
-	return slices.Contains([]string{"image", "roothash", "usrhash", "log", "timeout", "ip"}, name)
+	return slices.Contains([]string{"image", "roothash", "usrhash", "log"}, name)
 }
 
 // WithSettings returns the plan with what a settings file on the boot partition says; where names it in errors. The file is less than the
@@ -64,8 +64,8 @@ func (p *Plan) setFromFile(s settings.Setting, repeated, signed bool) error {
 	switch {
 	case isBakedOnly(s.Key), s.Key == "policy", s.Key == "sysext-policy":
 		return ErrBakedOnly
-	case s.Key == "device":
-		// The file would lie on another partition then.
+	case s.Key == "device", s.Key == "timeout":
+		// When the file is read, the partition that it lies on was found, and nothing is waited for any more.
 		return ErrNotHere
 	case repeated:
 		return ErrRepeated

@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/initddi/initddi/internal/settings"
 )
@@ -21,8 +20,8 @@ func TestWithSettings(t *testing.T) {
 		check                   func(*Plan) bool
 	}{
 		{name: "nothing", check: func(p *Plan) bool { return p.Image == "" }},
-		{name: "harmless", text: "image=os_*\nlog=debug\ntimeout=5\nroothash=" + hash64, check: func(p *Plan) bool {
-			return p.Image == "os_*" && p.Log == LevelDebug && p.Timeout == 5*time.Second && len(p.RootHash) == 32
+		{name: "harmless", text: "image=os_*\nlog=debug\nroothash=" + hash64, check: func(p *Plan) bool {
+			return p.Image == "os_*" && p.Log == LevelDebug && len(p.RootHash) == 32
 		}},
 		{name: "signed", text: "corruption=panic\nfail=poweroff\ninit=/x", signed: true, check: func(p *Plan) bool {
 			return p.Corruption == CorruptionPanic && p.Fail == FailPowerOff && p.Init == "/x"
@@ -44,6 +43,7 @@ func TestWithSettings(t *testing.T) {
 		{name: "value", text: "log=loud", want: ErrValue},
 		{name: "twice", text: "log=err\nlog=err", want: ErrRepeated},
 		{name: "the partition it lies on", text: "device=/dev/vda", signed: true, want: ErrNotHere},
+		{name: "how long that was waited for", text: "timeout=5", signed: true, want: ErrNotHere},
 		{name: "syntax", text: "hello", want: settings.ErrSyntax},
 		{name: "locked", baked: "allow-key=ddi.log\n", text: "image=x", want: ErrNotAllowed},
 		{name: "locked to a value", baked: "allow-key=ddi.fail=poweroff\n", text: "fail=halt", signed: true, want: ErrNotAllowed},

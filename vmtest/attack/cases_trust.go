@@ -112,11 +112,11 @@ func casesSettings() []Case {
 		{Name: "conf-binary", Doc: "something that is no text", Volume: unsigned("\x00\xff\x1b[2J\n"), Verdict: Harmless, Layer: Settings},
 		{Name: "conf-large", Disk: "fat16", Doc: "a megabyte of comments", Volume: unsigned(strings.Repeat("# nothing\n", 100_000)), Verdict: Harmless, Layer: Settings, Boot: true},
 		{Name: "conf-signature-rubbish", Doc: "a signature that is none", Volume: func(v *Disk) {
-			unsigned("timeout=50\n")(v)
+			unsigned("log=info\n")(v)
 			v.write(dir, "initddi.conf.p7s", []byte("rubbish"))
 		}, Verdict: Harmless, Layer: Settings, Says: "cannot parse signature", Boot: true},
 		{Name: "conf-signature-empty", Doc: "a signature of no bytes", Volume: func(v *Disk) {
-			unsigned("timeout=50\n")(v)
+			unsigned("log=info\n")(v)
 			longName(v, dir, "initddi.conf.p7s", checksum, func(s [][]byte) { v.setFirst(s[len(s)-1], 0); set32(slotFileSize, 0)(s[len(s)-1]) })
 		}, Verdict: Harmless, Layer: Settings},
 		{Name: "conf-size", Doc: "a file that is said to have 4 GiB less a byte", Volume: func(v *Disk) {
