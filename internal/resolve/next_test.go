@@ -299,5 +299,5 @@ func TestTooManyCandidates(t *testing.T) {
 	if f.Images["/loader/ddi/os_3.raw"] == nil || f.Images["/loader/ddi/os_2.raw"] != nil {
 		t.Error("it is not the newest that are tried")
 	}
-	wantRefusal(t, &s.Refused[MaxCandidates], RuleFound, "3 images more", "at most 64")
+	wantRefusal(t, &s.Refused[MaxCandidates], RuleFound, "3 images more", "at most 256")
 }

@@ -139,7 +139,7 @@ func Refusals(p *plan.Plan, f *Facts) []Refusal {
 
 // MaxCandidates is how many files are looked at before a boot gives up. Each takes time and memory, and whoever can write to the
 // boot partition can name any number; nobody keeps that many images there.
-const MaxCandidates = 64
+const MaxCandidates = 256
 
 // ordered returns the candidates on the partition in the order in which they are tried, and how many there are besides.
 func ordered(p *plan.Plan, f *Facts, part *Partition) (list []File, more int) {
