@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/initddi/initddi/internal/dmtable"
+	"github.com/initddi/initddi/internal/linux/process"
 )
 
 // Limits of include/uapi/linux/dm-ioctl.h; both lengths include the closing NUL.
@@ -207,11 +208,17 @@ func (c *Control) call(verb string, cmd uint, name, uuid string, flags uint32, p
 	copy(h.Name[:], name)
 	copy(h.Uuid[:], uuid)
 	copy(buf[headerSize:], payload)
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, c.f.Fd(), uintptr(cmd), uintptr(unsafe.Pointer(&buf[0])))
+	// Suspending waits for I/O and can be interrupted; then the kernel has put everything back and written nothing here.
+	err := process.Uninterrupted(func() error {
+		if _, _, errno := unix.Syscall(unix.SYS_IOCTL, c.f.Fd(), uintptr(cmd), uintptr(unsafe.Pointer(&buf[0]))); errno != 0 {
+			return errno
+		}
+		return nil
+	})
 	runtime.KeepAlive(buf)
 	runtime.KeepAlive(c)
-	if errno != 0 {
-		return nil, fmt.Errorf("cannot %s device mapper device %s: %w", verb, name, errno)
+	if err != nil {
+		return nil, fmt.Errorf("cannot %s device mapper device %s: %w", verb, name, err)
 	}
 	return buf, nil
 }

@@ -11,33 +11,48 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/initddi/initddi/internal/linux/process"
 )
 
-// retries is how often a path is tried again that was changed while the kernel followed it.
-const retries = 8
+// retries is how often a path is tried again. The kernel gives up (EAGAIN) on one with ".." in it, or a link with that, if anything
+// anywhere was renamed or mounted meanwhile.
+const retries = 32
 
-// ReadFile reads at most limit bytes of the file of that name. The directory is / for every symlink on the way.
-func ReadFile(dir *os.File, name string, limit int) ([]byte, error) {
+// Open opens a file for reading and returns its descriptor. The directory dirfd is / for every symlink on the way. Opening never blocks
+// on a FIFO.
+func Open(dirfd int, name string) (fd int, err error) {
 	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	var fd int
-	var err error
 	for range retries {
-		fd, err = unix.Openat2(int(dir.Fd()), name, &how)
-		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+		err = process.Uninterrupted(func() (err error) {
+			fd, err = unix.Openat2(dirfd, name, &how)
+			return err
+		})
+		if !errors.Is(err, unix.EAGAIN) {
 			break
 		}
 	}
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+		return -1, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return fd, nil
+}
+
+// ReadFile reads at most limit bytes of the file of that name. The directory is / for every symlink on the way.
+func ReadFile(dir *os.File, name string, limit int) ([]byte, error) {
+	fd, err := Open(int(dir.Fd()), name)
+	if err != nil {
+		return nil, err
 	}
 	defer unix.Close(fd)
 	b := make([]byte, limit)
 	n := 0
 	for n < limit {
-		m, err := unix.Read(fd, b[n:])
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
+		var m int
+		err := process.Uninterrupted(func() (err error) {
+			m, err = unix.Read(fd, b[n:])
+			return err
+		})
 		if err != nil {
 			return nil, &os.PathError{Op: "read", Path: name, Err: err}
 		}

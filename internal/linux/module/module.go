@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/initddi/initddi/internal/linux/process"
 )
 
 // Load loads the module in f with the given parameters. A file that ends in .xz, .zst or .gz is left to the kernel to decompress
@@ -20,7 +22,8 @@ func Load(f *os.File, params string) error {
 	if !strings.HasSuffix(f.Name(), ".ko") {
 		flags = unix.MODULE_INIT_COMPRESSED_FILE
 	}
-	err := unix.FinitModule(int(f.Fd()), params, flags)
+	// It waits for whoever loads the same module.
+	err := process.Uninterrupted(func() error { return unix.FinitModule(int(f.Fd()), params, flags) })
 	switch {
 	case err == nil, errors.Is(err, unix.EEXIST):
 		return nil

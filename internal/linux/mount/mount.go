@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/initddi/initddi/internal/linux/inroot"
 )
 
 // Attributes of a mount; names as in mount(8).
@@ -131,13 +133,9 @@ func (m *Mount) AttachAt(parent *Mount, name string) error {
 // Open opens a file of the mount's tree read-only. The mount's root is / for every symlink on the way, so no name leaves the
 // tree. Opening never blocks on a FIFO and never starts an automount.
 func (m *Mount) Open(name string) (*os.File, error) {
-	how := unix.OpenHow{
-		Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	}
-	fd, err := unix.Openat2(int(m.f.Fd()), name, &how)
+	fd, err := inroot.Open(int(m.f.Fd()), name)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+		return nil, err
 	}
 	return os.NewFile(uintptr(fd), name), nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -287,5 +288,36 @@ func TestNSUnmount(t *testing.T) {
 	}
 	if err := errors.Join(m.Close(), Release(dir)); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNSOpenWhileRenaming: the kernel gives up on a path with ".." if something was renamed meanwhile, wherever that is.
+func TestNSOpenWhileRenaming(t *testing.T) {
+	kerneltest.NeedNamespace(t)
+	dir := t.TempDir()
+	m := tmpfs(t, Request{})
+	attach(t, m, dir)
+	write(t, dir+"/a/file", "x")
+	write(t, dir+"/one", "x")
+	stop := make(chan struct{})
+	var renaming sync.WaitGroup
+	renaming.Go(func() {
+		for from, to := dir+"/one", dir+"/other"; ; from, to = to, from {
+			select {
+			case <-stop:
+				return
+			default:
+				os.Rename(from, to)
+			}
+		}
+	})
+	defer renaming.Wait()
+	defer close(stop)
+	for i := range 20000 {
+		f, err := m.Open(strings.Repeat("a/../", 50) + "a/file")
+		if err != nil {
+			t.Fatalf("attempt %d: %v", i, err)
+		}
+		f.Close()
 	}
 }

@@ -4,6 +4,7 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"unsafe"
@@ -47,5 +48,15 @@ func DefaultSignals() {
 	for _, s := range [...]unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGABRT, unix.SIGPIPE, unix.SIGTERM} {
 		// It fails for signals that do not exist.
 		_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&act)), 0, setSize, 0, 0)
+	}
+}
+
+// Uninterrupted makes a system call again as long as a signal interrupts it (EINTR). Go's runtime sends itself signals to preempt what
+// runs for long, and the kernel does not restart every call by itself.
+func Uninterrupted(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
 	}
 }

@@ -36,6 +36,21 @@ func TestGuard(t *testing.T) {
 	}
 }
 
+func TestUninterrupted(t *testing.T) {
+	for _, want := range []error{nil, unix.EIO} {
+		calls := 0
+		err := Uninterrupted(func() error {
+			if calls++; calls < 5 {
+				return os.NewSyscallError("x", unix.EINTR)
+			}
+			return want
+		})
+		if calls != 5 || !errors.Is(err, want) {
+			t.Errorf("%v after %d calls", err, calls)
+		}
+	}
+}
+
 // TestNSDefaultSignals: none of them ends process 1, and neither a child nor the program that replaces it inherits anything of that.
 func TestNSDefaultSignals(t *testing.T) {
 	kerneltest.NeedNamespace(t)

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/initddi/initddi/internal/linux/process"
 )
 
 // ErrIncomplete says that somebody stopped between writing to the log and measuring: what it says is not all that is in the PCRs, or
@@ -47,7 +49,7 @@ func OpenLog(path string) (*Log, error) {
 }
 
 func (l *Log) begin() error {
-	if _, err := ignoringEINTR(func() (int, error) { return 0, unix.Flock(int(l.f.Fd()), unix.LOCK_EX) }); err != nil {
+	if err := process.Uninterrupted(func() error { return unix.Flock(int(l.f.Fd()), unix.LOCK_EX) }); err != nil {
 		return os.NewSyscallError("flock", err)
 	}
 	info, err := l.f.Stat()

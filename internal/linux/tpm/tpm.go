@@ -119,13 +119,12 @@ func exchange(fd int, command []byte) (_ []byte, err error) {
 	return buf[:n], nil
 }
 
-func ignoringEINTR(call func() (int, error)) (int, error) {
-	for {
-		n, err := call()
-		if !errors.Is(err, unix.EINTR) {
-			return n, err
-		}
-	}
+func ignoringEINTR(call func() (int, error)) (n int, err error) {
+	err = process.Uninterrupted(func() (err error) {
+		n, err = call()
+		return err
+	})
+	return n, err
 }
 
 // Close closes the device. Closing twice is harmless.
