@@ -73,36 +73,15 @@ type Next struct {
 }
 
 // Enter hands over. It returns only if that failed; lost says that the initramfs was already given up by then, so that
-// nothing but a reboot can follow.
+// nothing but a reboot can follow. Otherwise nothing is left of the attempt, the tree included, and another can be made.
 func Enter(n Next) (lost bool, err error) {
-	if err := os.MkdirAll(NewRoot, 0o755); err != nil {
-		return false, fmt.Errorf("cannot make %s: %w", NewRoot, err)
-	}
-	extra, err := carryExtra("/.extra")
-	if err != nil {
-		return false, err
-	}
-	if n.Usr {
-		err = attachUsr(n, extra != nil)
-		n.HasExtra = true
-	} else {
-		err = n.Tree.Attach(NewRoot)
-	}
-	if err != nil {
-		return false, err
-	}
-	env := n.Env
-	if extra != nil {
-		if env, err = placeExtra(extra, n); err != nil {
-			return false, err
-		}
-		extra.Close()
-		// The mount point is empty by now, and of no use to anybody.
-		if err := os.Remove(staging); err != nil {
-			return false, fmt.Errorf("cannot tidy up: %w", err)
-		}
-	}
+	defer process.Guard(&err)
+	env, err := assemble(n)
 	n.Tree.Close()
+	if err != nil {
+		return false, errors.Join(err, takeApart())
+	}
+	lost = true
 	for _, path := range carried {
 		if err := mount.Move(path, NewRoot+path); err != nil {
 			return true, err
@@ -116,6 +95,50 @@ func Enter(n Next) (lost bool, err error) {
 	cerr := process.UseConsole("/dev/console")
 	return true, errors.Join(process.Exec(n.Init, append([]string{n.Init}, n.Args...), env), err, cerr)
 }
+
+// assemble puts together at [NewRoot] what the next init shall see but for the carried mounts, and returns its environment.
+func assemble(n Next) (env []string, err error) {
+	defer process.Guard(&err)
+	if err := os.MkdirAll(NewRoot, 0o755); err != nil {
+		return nil, fmt.Errorf("cannot make %s: %w", NewRoot, err)
+	}
+	extra, err := carryExtra("/.extra")
+	if err != nil {
+		return nil, err
+	}
+	if extra != nil {
+		defer extra.Close()
+	}
+	if n.Usr {
+		err = attachUsr(n, extra != nil)
+		n.HasExtra = true
+	} else {
+		err = n.Tree.Attach(NewRoot)
+	}
+	if err != nil || extra == nil {
+		return n.Env, err
+	}
+	if env, err = placeExtra(extra, n); err != nil {
+		return nil, err
+	}
+	// The mount point is empty by now, and of no use to anybody; nor does it harm.
+	_ = os.Remove(staging)
+	return env, nil
+}
+
+// takeApart undoes what [assemble] did or began to do. Credentials that were copied are those that another attempt would copy.
+func takeApart() error {
+	var errs []error
+	for _, path := range []string{NewRoot, staging} {
+		if is, err := mount.IsMountPoint(path); err == nil && is {
+			errs = append(errs, mount.Unmount(path))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// encrypted is where systemd finds the credentials of an image that has no /.extra.
+const encrypted = "/run/credentials/@encrypted"
 
 // staging is where the copy of /.extra is mounted on its way into the image.
 const staging = "/run/initddi/extra"
@@ -152,7 +175,6 @@ func placeExtra(extra *mount.Mount, n Next) ([]string, error) {
 	if n.HasExtra {
 		return n.Env, extra.Attach(NewRoot + "/.extra")
 	}
-	const encrypted = "/run/credentials/@encrypted"
 	found := false
 	for _, dir := range []string{"credentials", "global_credentials"} {
 		from := staging + "/" + dir
@@ -211,6 +233,7 @@ func copyTree(from, to string) error {
 	})
 }
 
+// copyFile leaves no file that was not copied whole.
 func copyFile(from, to string, mode fs.FileMode) (err error) {
 	in, err := os.Open(from)
 	if err != nil {
@@ -221,7 +244,11 @@ func copyFile(from, to string, mode fs.FileMode) (err error) {
 	if err != nil {
 		return fmt.Errorf("cannot copy %s: %w", from, err)
 	}
-	defer func() { err = errors.Join(err, out.Close()) }()
+	defer func() {
+		if err = errors.Join(err, out.Close()); err != nil {
+			os.Remove(to)
+		}
+	}()
 	if _, err := io.Copy(out, in); err != nil {
 		return fmt.Errorf("cannot copy %s: %w", from, err)
 	}

@@ -126,6 +126,15 @@ func initramfs(t *testing.T, hasExtra bool, extra ...string) *mount.Mount {
 	write(t, root+"/run/initddi/boot.json", "{}", 0o644)
 	must(t, unix.Chroot(root))
 	must(t, unix.Chdir("/"))
+	must(t, os.WriteFile("/self", self, 0o755))
+	return tree(t, hasExtra)
+}
+
+// tree makes what is entered, in a tmpfs at /tree.
+func tree(t *testing.T, hasExtra bool) *mount.Mount {
+	t.Helper()
+	self, err := os.ReadFile("/self")
+	must(t, err)
 	m := tmpfs(t, "/tree")
 	write(t, "/tree/sbin/init", string(self), 0o755)
 	write(t, "/tree/etc/os-release", "ID=test", 0o644)
@@ -238,6 +247,40 @@ func TestNSEnterFails(t *testing.T) {
 	}
 }
 
+// TestNSEnterAgain: what fails before the point of no return leaves nothing that keeps the devices below the tree, and does not keep
+// another attempt from succeeding.
+func TestNSEnterAgain(t *testing.T) {
+	kerneltest.NeedNamespace(t)
+	if kerneltest.ChildMode() == "" {
+		s := enter(t, "again")
+		if got := strings.Join(s.Files, "\n"); !strings.Contains(got, "/run/credentials/@encrypted/a -r-------- content of /.extra/credentials/a.cred") {
+			t.Errorf("files\n%s", got)
+		}
+		return
+	}
+	m := initramfs(t, false, "/.extra/credentials/a.cred")
+	must(t, unix.CloseRange(3, 1<<20, unix.CLOSE_RANGE_CLOEXEC))
+	must(t, unix.Dup3(1, reportFD, 0))
+	// No room for the credentials, which come after the tree was attached.
+	write(t, "/run/credentials/@encrypted", "in the way", 0o600)
+	lost, err := Enter(Next{Tree: m, Init: "/sbin/init"})
+	if lost || err == nil || !strings.Contains(err.Error(), "cannot pass on the credentials") {
+		t.Fatalf("%v, %v", lost, err)
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	must(t, err)
+	if strings.Contains(string(mounts), NewRoot) || strings.Contains(string(mounts), staging) {
+		t.Fatalf("still mounted:\n%s", mounts)
+	}
+	if _, err := m.Open("/sbin/init"); err == nil {
+		t.Fatal("the tree is held open")
+	}
+	// Somebody has made room, and put something else where the copy was.
+	must(t, os.Remove("/run/credentials/@encrypted"))
+	write(t, staging+"/file", "", 0o600)
+	t.Fatal(Enter(Next{Tree: tree(t, false), Init: "/sbin/init"}))
+}
+
 func TestNSPseudoKeepsWhatIsMounted(t *testing.T) {
 	kerneltest.NeedNamespace(t)
 	if kerneltest.ChildMode() == "" {
@@ -280,6 +323,12 @@ func TestCopyTree(t *testing.T) {
 	}
 	if err := copyTree(from+"/nothing", to); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
+	}
+	if err := copyFile(from, to+"/part", 0o600); err == nil {
+		t.Error("a directory was copied as a file")
+	}
+	if _, err := os.Stat(to + "/part"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that was not copied whole is left: %v", err)
 	}
 	if m, err := carryExtra(from + "/nothing"); m != nil || err != nil {
 		t.Errorf("%v, %v", m, err)

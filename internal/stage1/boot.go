@@ -6,9 +6,7 @@ package stage1
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -389,7 +387,7 @@ func (b *boot) enter(part *resolve.Partition, file string, img *resolve.Image) e
 	}
 	// Whoever looks at the mounts later shall see a name, not a number; udev finds the link and makes it its own.
 	source := "/dev/mapper/" + name
-	if err := os.Symlink("../"+up.Device, source); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := relink("../"+up.Device, source); err != nil {
 		return fmt.Errorf("cannot name the verity device: %w", err)
 	}
 	m, err := up.Mount(tree.FileSystem, source)

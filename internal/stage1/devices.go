@@ -326,3 +326,11 @@ func (b *boot) timeout(missing string) error {
 	}
 	return e
 }
+
+// relink makes a symlink in the place of whatever one an earlier attempt left.
+func relink(target, name string) error {
+	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return os.Symlink(target, name)
+}

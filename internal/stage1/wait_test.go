@@ -201,3 +201,15 @@ func TestLostEvents(t *testing.T) {
 		t.Errorf("%v, %+v", err, b.facts.Partitions)
 	}
 }
+
+func TestRelink(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "root")
+	for _, want := range []string{"../dm-1", "../dm-3"} {
+		if err := relink(want, name); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.Readlink(name); got != want || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+}
