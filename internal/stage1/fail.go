@@ -180,7 +180,7 @@ func (b *boot) stopBefore(stage plan.Stage) error {
 					return err
 				}
 				b.log.Warn("ddi.break=%s: a shell; leave it (exit) to go on", s)
-				if err := shell(); err != nil {
+				if err := shell(b.log); err != nil {
 					return err
 				}
 			}
@@ -199,11 +199,15 @@ func failShell(m *measurer, log *report.Log) error {
 		return err
 	}
 	log.Warn("a shell: leave it (exit) to try again, or power off with 'shutdown halt'")
-	return shell()
+	return shell(log)
 }
 
-// shell runs u-root's shell on the console until the person there leaves it. It must have been measured before.
-func shell() error {
+// endTime is how long processes that a shell left behind may take to end once they are killed.
+const endTime = 10 * time.Second
+
+// shell runs u-root's shell on the console until the person there leaves it. It must have been measured before. No process that was
+// started in it is left: it would keep the initramfs, and be a child of the next init that knows nothing of it.
+func shell(log *report.Log) error {
 	tty := "/dev/console"
 	if b, err := os.ReadFile("/sys/class/tty/console/active"); err == nil {
 		// The last one is /dev/console's own terminal; unlike that it can be a controlling one.
@@ -212,5 +216,9 @@ func shell() error {
 		}
 	}
 	env := []string{"PATH=/bbin:/bin:/usr/bin", "HOME=/", "TERM=linux", "PS1=initddi# "}
-	return process.RunOnConsole(tty, []string{ShellPath}, env)
+	err := process.RunOnConsole(tty, []string{ShellPath}, env)
+	if err := process.EndOthers(endTime); err != nil {
+		log.Warn("%v", err)
+	}
+	return err
 }

@@ -5,6 +5,7 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -50,7 +51,7 @@ func UseConsole(path string) error {
 }
 
 // RunOnConsole runs a program in a session of its own whose controlling terminal is the one at path, and waits for its end.
-// Children of other processes that ended meanwhile are reaped too, as PID 1 must.
+// What it started may still run then, or wait to be reaped by process 1: see [EndOthers].
 func RunOnConsole(path string, argv, env []string) error {
 	tty, err := os.OpenFile(path, os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -69,6 +70,40 @@ func RunOnConsole(path string, argv, env []string) error {
 		return fmt.Errorf("cannot run %s on %s: %w", argv[0], path, err)
 	}
 	return nil
+}
+
+// ErrStillThere says that a process could not be ended in time.
+var ErrStillThere = errors.New("a process does not end")
+
+// EndOthers kills every other process of the machine and reaps them all. Only process 1 may ask for that; every process that has lost
+// its parent is its child. A process that waits for a device cannot be killed: after the time limit the error wraps [ErrStillThere].
+func EndOthers(limit time.Duration) error {
+	if os.Getpid() != 1 {
+		return fmt.Errorf("cannot end all other processes: this is process %d: %w", os.Getpid(), unix.EPERM)
+	}
+	for end := time.Now().Add(limit); ; time.Sleep(time.Millisecond) {
+		// There may be none, and one that forks may have got away: so again and again.
+		_ = unix.Kill(-1, unix.SIGKILL)
+		for {
+			var pid int
+			err := Uninterrupted(func() (err error) {
+				pid, err = unix.Wait4(-1, nil, unix.WNOHANG|unix.WALL, nil)
+				return err
+			})
+			if errors.Is(err, unix.ECHILD) {
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("cannot wait for the end of all other processes: %w", err)
+			}
+			if pid == 0 {
+				break
+			}
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("cannot end all other processes in %s: %w", limit, ErrStillThere)
+		}
+	}
 }
 
 // Action is what becomes of the machine.

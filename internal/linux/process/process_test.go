@@ -130,3 +130,47 @@ func TestNSUseConsole(t *testing.T) {
 		t.Errorf("%d descriptors before, %d after", len(before), len(after))
 	}
 }
+
+// TestNSEndOthers: what a shell leaves behind, sleeping or dead, is gone.
+func TestNSEndOthers(t *testing.T) {
+	kerneltest.NeedNamespace(t)
+	if kerneltest.ChildMode() == "" {
+		if err := EndOthers(time.Second); !errors.Is(err, unix.EPERM) {
+			t.Fatalf("a process that is not process 1 got %v", err)
+		}
+		kerneltest.Init(t, "init")
+		return
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The namespace's own processes, not those of who made it.
+	must(unix.Mount("proc", "/proc", "proc", 0, ""))
+	processes := func() (pids []string) {
+		entries, err := os.ReadDir("/proc")
+		must(err)
+		for _, e := range entries {
+			if c := e.Name()[0]; '0' < c && c <= '9' {
+				pids = append(pids, e.Name())
+			}
+		}
+		return pids
+	}
+	// One that ignores what can be ignored, one that is a zombie, and one in a session of its own.
+	p, err := os.StartProcess("/bin/sh", []string{"sh", "-c", "trap '' TERM HUP; sleep 1000 & (exit 3) & setsid sleep 1000 & exit 0"}, &os.ProcAttr{Env: os.Environ()})
+	must(err)
+	_, err = p.Wait()
+	must(err)
+	time.Sleep(50 * time.Millisecond)
+	if left := processes(); len(left) < 4 {
+		t.Errorf("the shell left %v", left)
+	}
+	must(EndOthers(10 * time.Second))
+	if left := processes(); len(left) != 1 {
+		t.Errorf("still there: %v", left)
+	}
+	must(EndOthers(10 * time.Second))
+}
