@@ -68,8 +68,8 @@ func runDDI(ctx context.Context, env environment, flags *flag.FlagSet, args []st
 		return err
 	}
 	o.Source, o.Arch = rest[0], gpt.Arch(*arch)
-	if (pair.Key == "") != (pair.Cert == "") {
-		return errors.New("cannot sign: --key and --cert go together")
+	if err := checkPair(pair); err != nil {
+		return err
 	}
 	if pair.Key != "" {
 		if o.Certificate, err = keys.CertificateDER(pair.Cert); err != nil {
@@ -178,6 +178,9 @@ func runUKI(ctx context.Context, env environment, flags *flag.FlagSet, args []st
 		}
 	}
 	if err := required(flags, needed...); err != nil {
+		return err
+	}
+	if err := checkPair(keys.Pair{Key: *key, Cert: *cert}); err != nil {
 		return err
 	}
 	o := uki.Options{Cmdline: *cmdline}

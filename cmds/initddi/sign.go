@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -12,6 +13,20 @@ import (
 	"github.com/initddi/initddi/internal/keys"
 	"github.com/initddi/initddi/internal/plan"
 )
+
+// checkPair finds a mix-up of --key and --cert before anything has been made, and before there is a file that looks as if it were signed.
+func checkPair(p keys.Pair) error {
+	if (p.Key == "") != (p.Cert == "") {
+		return errors.New("cannot sign: --key and --cert go together")
+	}
+	if p.Key == "" {
+		return nil
+	}
+	if err := p.Check(); err != nil {
+		return fmt.Errorf("cannot sign: %w", err)
+	}
+	return nil
+}
 
 // runSign signs a settings file. It is checked first, as stage 1 will: a mistake is found here, not at the console.
 func runSign(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {

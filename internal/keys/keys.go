@@ -40,6 +40,9 @@ type Pair struct {
 // ErrTool says that openssl is not installed.
 var ErrTool = errors.New("program not installed")
 
+// tokenPrefix is how a PKCS#11 URI begins.
+const tokenPrefix = "pkcs11:"
+
 // In returns the pair called name in dir.
 func In(dir, name string) Pair {
 	return Pair{Key: filepath.Join(dir, name+".key"), Cert: filepath.Join(dir, name+".crt")}
@@ -163,10 +166,13 @@ func CertificateDER(name string) ([]byte, error) {
 }
 
 // Sign makes a detached PKCS#7 signature of content in the form of systemd-repart's: DER, no signed attributes, the signer's
-// certificate inside.
+// certificate inside. Errors wrap [ErrTool] or those of [Pair.Check].
 func (p Pair) Sign(ctx context.Context, content []byte) ([]byte, error) {
+	if err := p.Check(); err != nil {
+		return nil, fmt.Errorf("cannot sign: %w", err)
+	}
 	args := []string{"smime", "-sign", "-binary", "-noattr", "-outform", "DER", "-md", "sha256", "-signer", p.Cert, "-inkey", p.Key}
-	if strings.HasPrefix(p.Key, "pkcs11:") {
+	if strings.HasPrefix(p.Key, tokenPrefix) {
 		args = append(args, "-engine", "pkcs11", "-keyform", "engine")
 	}
 	cmd := exec.CommandContext(ctx, "openssl", args...)
