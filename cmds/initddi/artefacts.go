@@ -131,6 +131,7 @@ func runCombine(_ context.Context, env environment, flags *flag.FlagSet, args []
 func runJoin(_ context.Context, env environment, flags *flag.FlagSet, args []string) error {
 	sig := flags.String("signature", "", "the detached PKCS#7 signature, DER, in `FILE`")
 	cert := flags.String("cert", "", "the signer's certificate (PEM), to check the signature with before it is joined")
+	asJSON := flags.Bool("json", false, "print JSON")
 	rest, err := parse(flags, args, 1)
 	if err != nil {
 		return err
@@ -149,6 +150,9 @@ func runJoin(_ context.Context, env environment, flags *flag.FlagSet, args []str
 	hash, err := image.Join(rest[0], der, pem)
 	if err != nil {
 		return err
+	}
+	if *asJSON {
+		return printJSON(env.Stdout, map[string]any{"output": rest[0], "roothash": hash, "signed": true})
 	}
 	fmt.Fprintf(env.Stdout, "%s: root hash %s, signed\n", rest[0], hash)
 	return nil
@@ -253,6 +257,7 @@ func runDisk(ctx context.Context, env environment, flags *flag.FlagSet, args []s
 	flags.Int64Var(&o.SectorSize, "sector-size", 512, "of the disk: 512 or 4096")
 	fragments := flags.Int("fragments", 1, "split each image into that many pieces, for tests")
 	seed := flags.String("seed", "", "a `UUID` from which all others are made (default: a fixed one)")
+	asJSON := flags.Bool("json", false, "print JSON")
 	if _, err := parse(flags, args, 0); err != nil {
 		return err
 	}
@@ -283,12 +288,19 @@ func runDisk(ctx context.Context, env environment, flags *flag.FlagSet, args []s
 		}
 	}
 	terminal.NewProgress(env.Stderr).Step("making the disk", 0, 0)
-	if _, err := esp.Build(ctx, *output, o); err != nil {
+	table, err := esp.Build(ctx, *output, o)
+	if err != nil {
 		return err
 	}
 	info, err := os.Stat(*output)
 	if err != nil {
 		return fmt.Errorf("cannot look at the disk: %w", err)
+	}
+	if *asJSON {
+		p := table.Partitions[0]
+		return printJSON(env.Stdout, map[string]any{"output": *output, "size": info.Size(), "esp": map[string]any{
+			"uuid": p.UUID.String(), "offset": p.Offset(table.SectorSize), "size": p.Size(table.SectorSize),
+		}})
 	}
 	fmt.Fprintf(env.Stdout, "%s: %d bytes\n", *output, info.Size())
 	return nil

@@ -33,6 +33,7 @@ func runSign(ctx context.Context, env environment, flags *flag.FlagSet, args []s
 	var pair keys.Pair
 	flags.StringVar(&pair.Key, "key", "", "sign with the private key in `FILE` (PEM)")
 	flags.StringVar(&pair.Cert, "cert", "", "the key's certificate (PEM)")
+	asJSON := flags.Bool("json", false, "print JSON")
 	rest, err := parse(flags, args, 1)
 	if err != nil {
 		return err
@@ -58,6 +59,9 @@ func runSign(ctx context.Context, env environment, flags *flag.FlagSet, args []s
 	name := rest[0] + plan.SignatureSuffix
 	if err := os.WriteFile(name, der, 0o644); err != nil {
 		return fmt.Errorf("cannot write the signature: %w", err)
+	}
+	if *asJSON {
+		return printJSON(env.Stdout, map[string]any{"output": name, "size": len(der)})
 	}
 	fmt.Fprintf(env.Stdout, "%s: %d bytes\n", name, len(der))
 	return nil
