@@ -6,14 +6,16 @@
 // Synopsis:
 //
 //	storageinit                                as PID 1
-//	storageinit --dry-run [--root DIR] [--cmdline TEXT] [--json]
+//	storageinit --dry-run [--root DIR] [--cmdline TEXT] [--arch ARCH] [--json]
 //
 // With --dry-run it prints what a boot would do and why, without doing it: on this machine, or on one that was captured
-// below DIR as sys, proc, dev and etc, with files for block devices. It needs no privilege but to read those.
+// below DIR as sys, proc, dev and etc, with files for block devices. It needs no privilege but to read those. The exit status is 0 if
+// an image would be entered, 1 if none would or something failed, 2 if the command line makes no sense.
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -24,10 +26,21 @@ func main() {
 	if os.Getpid() == 1 {
 		stage1.Main(os.Args[1:], os.Environ())
 	}
-	if err := run(context.Background(), os.Args[1:]); err != nil {
+	err := run(context.Background(), os.Args[1:])
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "storageinit:", err)
-		os.Exit(1)
 	}
+	os.Exit(status(err))
+}
+
+func status(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, stage1.ErrUsage):
+		return 2
+	}
+	return 1
 }
 
 func run(ctx context.Context, args []string) error {

@@ -9,39 +9,82 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/initddi/initddi/internal/discover"
 	"github.com/initddi/initddi/internal/floor"
+	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/jsontext"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/resolve"
 )
 
-// ErrNotPID1 says that the program was started by somebody else than the kernel and was not asked for a dry run.
-var ErrNotPID1 = errors.New("not process 1")
+// Errors of [Command].
+var (
+	// ErrNotPID1 says that the program was started by somebody else than the kernel and was not asked for a dry run.
+	ErrNotPID1 = errors.New("not process 1")
+	// ErrUsage says that the arguments make no sense.
+	ErrUsage = errors.New("storageinit --help tells what there is")
+	// ErrNothing says that a boot would enter nothing; why was printed.
+	ErrNothing = errors.New("a boot would enter nothing")
+)
 
-// Command is the program as anybody but the kernel starts it.
+const helpText = `storageinit --dry-run [OPTION...]
+
+The init of stage 1. As process 1 it finds a signed image on the disk the machine
+booted from, verifies it and enters it. Started by anybody else it only says what
+a boot would do and why: files and signatures are read, devices are not made.
+
+     --dry-run       Do that
+     --root=DIR      Look at a captured machine: DIR/sys, DIR/proc, DIR/dev, with
+                     files for disks, DIR/etc/verity.d, DIR/etc/initddi
+     --cmdline=TEXT  Use this kernel command line
+     --arch=ARCH     Judge as x86-64 or arm64. Default: as this machine
+     --json          Print JSON
+  -h --help          Show this help
+
+Exit status: 0 an image would be entered; 1 none would, or something failed; 2 the
+command line makes no sense.
+`
+
+// Command is the program as anybody but the kernel starts it. Errors wrap [ErrUsage], [ErrNotPID1] or [ErrNothing], or say what could
+// not be read.
 func Command(_ context.Context, out io.Writer, args []string) error {
+	// What the options mean stands in helpText.
 	flags := flag.NewFlagSet("storageinit", flag.ContinueOnError)
-	dry := flags.Bool("dry-run", false, "print what a boot would do and why, and do nothing")
-	root := flags.String("root", "/", "look at the machine captured below `DIR`: DIR/sys, DIR/proc, DIR/dev, DIR/etc")
-	asJSON := flags.Bool("json", false, "print JSON")
+	flags.SetOutput(io.Discard)
+	dry := flags.Bool("dry-run", false, "")
+	root := flags.String("root", "/", "")
+	asJSON := flags.Bool("json", false, "")
+	archName := flags.String("arch", "", "")
 	var commandLine *string
-	flags.Func("cmdline", "use `TEXT` for the kernel command line", func(s string) error {
+	flags.Func("cmdline", "", func(s string) error {
 		commandLine = &s
 		return nil
 	})
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return nil
-		}
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		_, err = io.WriteString(out, helpText)
 		return err
+	case err != nil:
+		return fmt.Errorf("%w; %w", err, ErrUsage)
+	case flags.NArg() > 0:
+		return fmt.Errorf("cannot use the argument %q: %w", flags.Arg(0), ErrUsage)
+	case !*dry:
+		return fmt.Errorf("cannot boot: %w; %w", ErrNotPID1, ErrUsage)
 	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("cannot use the argument %q: storageinit takes options only", flags.Arg(0))
+	arch := gpt.Arch(*archName)
+	if arch == gpt.NoArch {
+		if arch, err = Arch(); err != nil {
+			return err
+		}
 	}
-	if !*dry {
-		return fmt.Errorf("cannot boot: %w; --dry-run shows what a boot would do", ErrNotPID1)
+	if _, ok := gpt.TypeOf(gpt.Root, arch); !ok {
+		return fmt.Errorf("cannot judge for architecture %q: %w", arch, ErrUsage)
 	}
 	world, err := Open(*root)
 	if err != nil {
@@ -51,7 +94,7 @@ func Command(_ context.Context, out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	t, err := DryRun(world, in)
+	t, err := DryRun(world, in, arch)
 	if err != nil {
 		return err
 	}
@@ -60,10 +103,15 @@ func Command(_ context.Context, out io.Writer, args []string) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(out, "%s\n", text)
-		return err
+		if _, err = fmt.Fprintf(out, "%s\n", text); err != nil {
+			return err
+		}
+	} else {
+		t.print(out)
 	}
-	t.print(out)
+	if t.Assumed == nil {
+		return ErrNothing
+	}
 	return nil
 }
 
@@ -75,30 +123,44 @@ type Trace struct {
 	// that is known only with dm-verity over them.
 	Assumed []resolve.Action `json:"assumed,omitempty"`
 	Missing string           `json:"missing,omitempty"`
-	Refused []string         `json:"refused,omitempty"`
-	Hints   []string         `json:"hints,omitempty"`
+	// Seen is what there is instead of what is missing: partitions, and disks without a table that could be read.
+	Seen    []string `json:"seen,omitempty"`
+	Refused []string `json:"refused,omitempty"`
+	Hints   []string `json:"hints,omitempty"`
+	// Warnings are what a boot would warn of, and what this program was not allowed to read.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // DryRun follows the flow as far as reading alone leads: partitions, files, partition tables and signatures are really read
-// and judged; devices are not made.
-func DryRun(w *World, in plan.Input) (*Trace, error) {
+// and judged; devices are not made. The error is one of the plan.
+func DryRun(w *World, in plan.Input, arch gpt.Arch) (*Trace, error) {
 	p, err := plan.New(in)
-	if err != nil {
-		return nil, err
-	}
-	arch, err := Arch()
 	if err != nil {
 		return nil, err
 	}
 	m := &discover.Machine{Sys: w.Sys, Dev: w.Dev}
 	f := resolve.Facts{Settled: true, Images: map[string]*resolve.Image{}}
-	if f.Firmware, err = m.Firmware(); err != nil {
-		return nil, err
+	t := &Trace{}
+	// What cannot be read ends no boot: there may be another way to the same disk, and another disk.
+	warn := func(err error) {
+		if err != nil {
+			t.Warnings = append(t.Warnings, err.Error())
+		}
 	}
-	// A disk that cannot be read is no reason to stop: another may be the one. Nor is a record of earlier boots.
-	f.Record, _ = w.Record()
-	f.Partitions, _ = m.Partitions()
-	t := &Trace{Firmware: f.Firmware}
+	f.Firmware, err = m.Firmware()
+	warn(err)
+	t.Firmware = f.Firmware
+	f.Record, err = w.Record()
+	warn(err)
+	f.Partitions, err = m.Partitions()
+	warn(err)
+	disks := m.DiskErrors()
+	for _, node := range slices.Sorted(maps.Keys(disks)) {
+		if errors.Is(disks[node], fs.ErrPermission) {
+			warn(fmt.Errorf("%w: a boot may find more there", disks[node]))
+		}
+	}
+	defer func() { t.Warnings = append(t.Warnings, p.Warnings...) }()
 	for {
 		step := resolve.Next(p, &f)
 		t.Missing = step.Missing
@@ -108,6 +170,11 @@ func DryRun(w *World, in plan.Input) (*Trace, error) {
 			}
 			if step.Refused != nil {
 				t.Hints = hints(&RefusedError{step.Refused})
+			}
+			if t.Missing != "" {
+				for _, s := range (&TimeoutError{Partitions: f.Partitions, Disks: disks}).Details() {
+					t.Seen = append(t.Seen, strings.TrimPrefix(s, "seen: "))
+				}
 			}
 			return t, nil
 		}
@@ -173,7 +240,13 @@ func (t *Trace) print(out io.Writer) {
 	if t.Missing != "" {
 		fmt.Fprintln(out, "waits for", t.Missing)
 	}
+	for _, s := range t.Seen {
+		fmt.Fprintln(out, "seen:", s)
+	}
 	for _, h := range t.Hints {
 		fmt.Fprintln(out, h)
+	}
+	for _, w := range t.Warnings {
+		fmt.Fprintln(out, "warning:", w)
 	}
 }

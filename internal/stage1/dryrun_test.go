@@ -133,6 +133,19 @@ func TestDryRun(t *testing.T) {
 			m.Write("etc/initddi/stage1.conf", "pin="+set.RootHash+"\nid=example\n")
 			m.Write("proc/cmdline", "ddi.roothash="+set.RootHash+" roothash="+set.RootHash+"\n")
 		}},
+		{"malformed variables", func(m *machinetest.Machine) {
+			espWith(t, m, "vda", uuid1, set, dditest.Good)
+			m.Variable("StubDevicePartUUID", []byte("nonsense"))
+			m.VariableOf(attempt.Variable, attempt.Vendor(), []byte("nonsense"))
+			trust(t, m, set, dditest.Cert)
+		}},
+		{"a disk without a table", func(m *machinetest.Machine) {
+			espWith(t, m, "vda", uuid1, set, dditest.Good)
+			if err := os.WriteFile(m.Path("dev/vda"), make([]byte, 1<<20), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			trust(t, m, set, dditest.Cert)
+		}},
 		{"two disks", func(m *machinetest.Machine) {
 			espWith(t, m, "vda", uuid1, set, dditest.Good)
 			espWith(t, m, "vdb", uuid2, set, dditest.Good)
@@ -159,8 +172,12 @@ func TestDryRun(t *testing.T) {
 			test.machine(m)
 			for _, args := range [][]string{{}, {"--json"}} {
 				var out bytes.Buffer
-				if err := Command(context.Background(), &out, append([]string{"--dry-run", "--root", m.Dir}, args...)); err != nil {
+				err := Command(context.Background(), &out, append([]string{"--dry-run", "--root", m.Dir}, args...))
+				if err != nil && !errors.Is(err, ErrNothing) {
 					t.Fatal(err)
+				}
+				if enters := strings.Contains(out.String(), "if the identity rules take it"); enters != (err == nil) {
+					t.Errorf("%v, but it says\n%s", err, out.String())
 				}
 				suffix := ".txt"
 				if len(args) > 0 {
@@ -211,12 +228,15 @@ func TestCommand(t *testing.T) {
 		err  string // empty: none
 	}{
 		{"", "not process 1"},
+		{"--dry-run --arch riscv64 --root " + m.Dir, `"riscv64"`},
+		{"--dry-run --arch", "arch"},
 		{"--root " + m.Dir, "not process 1"},
 		{"--dry-run --root " + m.Dir + " extra", `"extra"`},
 		{"--dry-run --root " + m.Dir + "/nothing", "cannot open the machine"},
 		{"--nonsense", "nonsense"},
 		{"--dry-run --root " + m.Dir + " --cmdline ddi.log=loud", "ddi.log=loud"},
-		{"--dry-run --root " + m.Dir, ""},
+		{"--dry-run --root " + m.Dir, ErrNothing.Error()},
+		{"--help", ""},
 	} {
 		var out bytes.Buffer
 		err := Command(context.Background(), &out, strings.Fields(test.args))
@@ -228,8 +248,38 @@ func TestCommand(t *testing.T) {
 		t.Error(err)
 	}
 	var out bytes.Buffer
-	if err := Command(context.Background(), &out, []string{"--dry-run", "--root", m.Dir, "--cmdline", "ddi.device=/dev/vdz"}); err != nil || !strings.Contains(out.String(), "waits for /dev/vdz (ddi.device=)") {
+	if err := Command(context.Background(), &out, []string{"--dry-run", "--root", m.Dir, "--cmdline", "ddi.device=/dev/vdz"}); !errors.Is(err, ErrNothing) || !strings.Contains(out.String(), "waits for /dev/vdz (ddi.device=)") {
 		t.Errorf("%v: %s", err, out.String())
+	}
+}
+
+// TestArch judges a machine of the other architecture: what is foreign here is its own there.
+func TestArch(t *testing.T) {
+	own, err := Arch()
+	if err != nil {
+		t.Skip("needs an architecture with partition types: ", err)
+	}
+	other := map[gpt.Arch]gpt.Arch{gpt.X86_64: gpt.ARM64, gpt.ARM64: gpt.X86_64}[own]
+	set := dditest.Make(t)
+	for _, test := range []struct {
+		image string
+		arch  gpt.Arch
+		err   error
+	}{
+		{dditest.Good, "", nil}, {dditest.Good, own, nil}, {dditest.Good, other, ErrNothing},
+		{dditest.Foreign, "", ErrNothing}, {dditest.Foreign, own, ErrNothing}, {dditest.Foreign, other, nil},
+	} {
+		m := machinetest.New(t)
+		espWith(t, m, "vda", uuid1, set, test.image)
+		trust(t, m, set, dditest.Cert)
+		args := []string{"--dry-run", "--root", m.Dir}
+		if test.arch != "" {
+			args = append(args, "--arch="+string(test.arch))
+		}
+		var out bytes.Buffer
+		if err := Command(context.Background(), &out, args); !errors.Is(err, test.err) {
+			t.Errorf("%s as %q: %v, want %v\n%s", test.image, test.arch, err, test.err, out.String())
+		}
 	}
 }
 
