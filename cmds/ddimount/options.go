@@ -4,16 +4,15 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"strconv"
 
-	"context"
-
-	"github.com/initddi/initddi/internal/ddi"
 	"github.com/initddi/initddi/internal/policy"
+	"github.com/initddi/initddi/internal/signature"
 )
 
 var (
@@ -110,7 +109,7 @@ func (o *options) define(flags *flag.FlagSet, v *verbs) {
 		return nil
 	})
 	flags.Func("root-hash", "", func(s string) (err error) {
-		o.rootHash, err = ddi.ParseRootHash(s)
+		o.rootHash, err = signature.RootHashOf(s)
 		return err
 	})
 }

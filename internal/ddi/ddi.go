@@ -9,9 +9,7 @@
 package ddi
 
 import (
-	"bytes"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -332,7 +330,7 @@ func (img *Image) Validate(ctx context.Context, progress func(done, total int64)
 		return img.Refusal
 	}
 	v := &img.verity
-	data, hash := readerWith{ctx, img.section(v.data)}, readerWith{ctx, img.section(v.hash)}
+	data, hash := WithContext(ctx, img.section(v.data)), WithContext(ctx, img.section(v.hash))
 	err := verity.Verify(data, hash, v.sb, v.rootHash, progress)
 	var corrupt *verity.CorruptError
 	if errors.As(err, &corrupt) {
@@ -364,7 +362,9 @@ func (img *Image) Close() error {
 	return errors.Join(errs...)
 }
 
-// readerWith ends a long read with its context.
+// WithContext returns r, reading from which ends with ctx: for what takes long and knows of no context.
+func WithContext(ctx context.Context, r io.ReaderAt) io.ReaderAt { return readerWith{ctx, r} }
+
 type readerWith struct {
 	ctx context.Context
 	r   io.ReaderAt
@@ -375,13 +375,4 @@ func (r readerWith) ReadAt(b []byte, off int64) (int, error) {
 		return 0, err
 	}
 	return r.r.ReadAt(b, off)
-}
-
-// ParseRootHash reads a root hash as --root-hash= and ddi.roothash= take it: whole, in hexadecimal digits.
-func ParseRootHash(text string) ([]byte, error) {
-	b, err := hex.DecodeString(text)
-	if err != nil || len(b) != 32 && len(b) != 48 && len(b) != 64 {
-		return nil, fmt.Errorf("cannot use the root hash %q: it takes a whole one, 64, 96 or 128 hexadecimal digits: %w", text, plan.ErrValue)
-	}
-	return bytes.Clone(b), nil
 }

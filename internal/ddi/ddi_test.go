@@ -19,6 +19,7 @@ import (
 	"github.com/initddi/initddi/internal/discover"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/resolve"
+	"github.com/initddi/initddi/internal/signature"
 )
 
 // TestImages makes the images once; that takes longer than all the rest.
@@ -157,7 +158,7 @@ func run(t *testing.T, name string, args ...string) {
 }
 
 func testPin(t *testing.T, s *dditest.Set) {
-	hash, err := ddi.ParseRootHash(s.RootHash)
+	hash, err := signature.RootHashOf(s.RootHash)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -288,17 +289,6 @@ func testReadTrust(t *testing.T, s *dditest.Set) {
 	}
 	if _, err := ddi.ReadTrust([]string{etc}, true); err == nil || !strings.Contains(err.Error(), "z.crt") {
 		t.Errorf("rubbish in the trust store: %v, want an error that names it", err)
-	}
-}
-
-func TestParseRootHash(t *testing.T) {
-	for _, bad := range []string{"", "00", strings.Repeat("0", 63), strings.Repeat("g", 64), strings.Repeat("0", 66)} {
-		if _, err := ddi.ParseRootHash(bad); !errors.Is(err, plan.ErrValue) {
-			t.Errorf("%q: %v", bad, err)
-		}
-	}
-	if b, err := ddi.ParseRootHash(strings.Repeat("Ab", 32)); err != nil || b[31] != 0xab {
-		t.Errorf("%x, %v", b, err)
 	}
 }
 

@@ -101,7 +101,7 @@ func Inspect(ctx context.Context, path string, o Options) (*Report, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int64, int64) {}
 	}
-	s := source{ctx: ctx, name: filepath.Base(path), r: withContext{ctx, f}, size: size, o: o}
+	s := source{ctx: ctx, name: filepath.Base(path), r: ddi.WithContext(ctx, f), size: size, o: o}
 	rep, err := s.inspect()
 	if err != nil {
 		return nil, err
@@ -152,17 +152,4 @@ func (s source) digest() (string, error) {
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// withContext ends a long read with its context.
-type withContext struct {
-	ctx context.Context
-	r   io.ReaderAt
-}
-
-func (w withContext) ReadAt(b []byte, off int64) (int, error) {
-	if err := w.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return w.r.ReadAt(b, off)
 }

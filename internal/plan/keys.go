@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/initddi/initddi/internal/guid"
+	"github.com/initddi/initddi/internal/signature"
 	"github.com/initddi/initddi/internal/tpm2"
 )
 
@@ -280,10 +281,10 @@ func words[T ~string](to *[]T, value string, allowed ...T) error {
 	return nil
 }
 
-// rootHash reads a root hash: at least SHA-256, written out whole, because half a hash pins nothing.
+// rootHash reads a root hash, in a key's own words.
 func rootHash(value string) ([]byte, error) {
-	b, err := hex.DecodeString(value)
-	if err != nil || (len(b) != 32 && len(b) != 48 && len(b) != 64) {
+	b, err := signature.RootHashOf(value)
+	if err != nil {
 		return nil, bad("a whole root hash: 64, 96 or 128 hexadecimal digits")
 	}
 	return b, nil

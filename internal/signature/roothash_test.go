@@ -21,6 +21,13 @@ func TestParseRootHash(t *testing.T) {
 		if (err == nil) != (want != "") || hex.EncodeToString(got) != want || err != nil && !errors.Is(err, ErrMalformed) {
 			t.Errorf("%q: %x, %v", text, got, err)
 		}
+		// A key's value is the same without a line end.
+		if strings.ContainsAny(text, "\r\n") {
+			want = ""
+		}
+		if got, err = RootHashOf(text); (err == nil) != (want != "") || hex.EncodeToString(got) != want || err != nil && !errors.Is(err, ErrMalformed) {
+			t.Errorf("RootHashOf(%q): %x, %v", text, got, err)
+		}
 	}
 }
 
