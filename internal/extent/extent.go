@@ -79,17 +79,6 @@ func (l List) Shift(delta int64) List {
 	return out
 }
 
-// Aligned reports whether every extent starts and ends on a multiple of block bytes, which is more than zero. The end
-// of the last extent is exempt: a device is as long as it is, and what lies behind the file's last byte is never read.
-func (l List) Aligned(block int64) bool {
-	for i, e := range l {
-		if e.Offset%block != 0 || (e.Length%block != 0 && i != len(l)-1) {
-			return false
-		}
-	}
-	return true
-}
-
 // Reader reads a file's bytes through its extents. It is safe for concurrent use if the device below is.
 type Reader struct {
 	dev  io.ReaderAt

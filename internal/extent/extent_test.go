@@ -105,29 +105,6 @@ func TestShift(t *testing.T) {
 	}
 }
 
-func TestAligned(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		list  List
-		block int64
-		want  bool
-	}{
-		{"nothing", nil, 512, true},
-		{"one", List{{512, 1024}}, 512, true},
-		{"end of the last", List{{512, 1000}}, 512, true},
-		{"start", List{{100, 1024}}, 512, false},
-		{"start of the last", List{{0, 512}, {1000, 24}}, 512, false},
-		{"end of the first", List{{0, 1000}, {1024, 512}}, 512, false},
-		{"larger block", List{{512, 1024}}, 4096, false},
-		{"several", List{{8192, 4096}, {0, 8192}, {4096, 1}}, 4096, true},
-		{"block of 1", List{{3, 7}, {1, 1}}, 1, true},
-	} {
-		if got := c.list.Aligned(c.block); got != c.want {
-			t.Errorf("%s: %t, want %t", c.name, got, c.want)
-		}
-	}
-}
-
 func TestReader(t *testing.T) {
 	dev := bytes.NewReader([]byte("0123456789abcdefghij"))
 	r := NewReader(dev, List{{10, 3}, {2, 2}, {19, 1}}) // "abc", "23", "j"

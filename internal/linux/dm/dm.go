@@ -91,12 +91,6 @@ func (c *Control) Resume(name string) error {
 	return err
 }
 
-// Suspend stops the device's I/O until [Control.Resume].
-func (c *Control) Suspend(name string) error {
-	_, err := c.do("suspend", unix.DM_DEV_SUSPEND, name, "", unix.DM_SUSPEND_FLAG|unix.DM_SKIP_LOCKFS_FLAG, nil)
-	return err
-}
-
 // Rename gives the device another name.
 func (c *Control) Rename(name, newName string) error {
 	return c.rename(name, newName, nameLen, 0)

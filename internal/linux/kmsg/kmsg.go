@@ -18,10 +18,8 @@ type Priority int
 
 // The levels that are used here.
 const (
-	Emerg   Priority = 0
 	Err     Priority = 3
 	Warning Priority = 4
-	Notice  Priority = 5
 	Info    Priority = 6
 	Debug   Priority = 7
 )

@@ -117,19 +117,6 @@ func (m *Mount) Attach(path string) error {
 	return nil
 }
 
-// AttachAt makes the mount visible at name below parent, without following a symlink there.
-func (m *Mount) AttachAt(parent *Mount, name string) error {
-	dir, err := parent.openPath(name)
-	if err != nil {
-		return fmt.Errorf("cannot attach %s at %s: %w", m.what, name, err)
-	}
-	defer unix.Close(dir)
-	if err := unix.MoveMount(int(m.f.Fd()), "", dir, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH); err != nil {
-		return fmt.Errorf("cannot attach %s at %s: %w", m.what, name, err)
-	}
-	return nil
-}
-
 // Open opens a file of the mount's tree read-only. The mount's root is / for every symlink on the way, so no name leaves the
 // tree. Opening never blocks on a FIFO and never starts an automount.
 func (m *Mount) Open(name string) (*os.File, error) {
@@ -146,14 +133,6 @@ func (m *Mount) Close() error {
 		return fmt.Errorf("cannot close %s: %w", m.what, err)
 	}
 	return nil
-}
-
-func (m *Mount) openPath(name string) (int, error) {
-	how := unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
-	}
-	return unix.Openat2(int(m.f.Fd()), name, &how)
 }
 
 // Move moves the mount at from, with all that is mounted below it, to the directory to.

@@ -200,32 +200,6 @@ func TestNSOpenStaysInside(t *testing.T) {
 	}
 }
 
-func TestNSAttachAt(t *testing.T) {
-	kerneltest.NeedNamespace(t)
-	dir, outside := t.TempDir(), t.TempDir()
-	parent := tmpfs(t, Request{})
-	attach(t, parent, dir)
-	mkdir(t, dir+"/inside")
-	if err := os.Symlink(outside, dir+"/link"); err != nil {
-		t.Fatal(err)
-	}
-	child := tmpfs(t, Request{})
-	for _, name := range []string{"link", "..", "/inside", "nothing"} {
-		if err := child.AttachAt(parent, name); err == nil {
-			t.Errorf("attached at %s", name)
-		}
-	}
-	if is, _ := IsMountPoint(outside); is {
-		t.Error("a link was followed")
-	}
-	if err := child.AttachAt(parent, "inside"); err != nil {
-		t.Fatal(err)
-	}
-	if is, err := IsMountPoint(dir + "/inside"); !is || err != nil {
-		t.Errorf("%v, %v", is, err)
-	}
-}
-
 func TestNSMove(t *testing.T) {
 	kerneltest.NeedNamespace(t)
 	dir := t.TempDir()
