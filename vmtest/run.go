@@ -20,7 +20,7 @@ import (
 	"github.com/hugelgupf/vmtest/qemu"
 
 	"github.com/initddi/initddi/internal/initramfs"
-	"github.com/initddi/initddi/internal/swtpm"
+	"github.com/initddi/initddi/internal/program"
 	"github.com/initddi/initddi/internal/vm"
 )
 
@@ -162,7 +162,7 @@ func (w *Workshop) LogOf(c *Cell) string { return filepath.Join(w.Logs, c.Name+"
 
 // asMissing makes an error about QEMU or swtpm not being there a reason to skip.
 func asMissing(err error) error {
-	if errors.Is(err, vm.ErrTool) || errors.Is(err, swtpm.ErrTool) {
+	if errors.Is(err, program.ErrMissing) {
 		return &MissingError{What: err.Error()}
 	}
 	return err

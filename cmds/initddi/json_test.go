@@ -13,9 +13,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/initddi/initddi/internal/esp"
-	"github.com/initddi/initddi/internal/image"
 	"github.com/initddi/initddi/internal/keys"
+	"github.com/initddi/initddi/internal/program"
 	"github.com/initddi/initddi/internal/signature"
 )
 
@@ -32,7 +31,7 @@ func TestJSON(t *testing.T) {
 		}
 		defer out.Close()
 		err = run(context.Background(), environment{Stdin: os.Stdin, Stdout: out, Stderr: os.Stderr}, append(args, "--json"))
-		if errors.Is(err, image.ErrTool) || errors.Is(err, esp.ErrNoTool) || errors.Is(err, keys.ErrTool) {
+		if errors.Is(err, program.ErrMissing) {
 			t.Skip("needs ", err)
 		}
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/initddi/initddi/internal/floor"
+	"github.com/initddi/initddi/internal/program"
 	"github.com/initddi/initddi/internal/report"
 	"github.com/initddi/initddi/internal/swtpm"
 )
@@ -25,7 +26,7 @@ func (keep) Close() error { return nil }
 func withFloor(t *testing.T, mode string, level int64) (System, *swtpm.TPM) {
 	t.Helper()
 	e, err := swtpm.ForTools(t.Context(), t.TempDir())
-	if errors.Is(err, swtpm.ErrTool) {
+	if errors.Is(err, program.ErrMissing) {
 		t.Skip("missing:", err)
 	}
 	if err != nil {

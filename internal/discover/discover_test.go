@@ -20,6 +20,7 @@ import (
 	"github.com/initddi/initddi/internal/esp"
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/guid"
+	"github.com/initddi/initddi/internal/program"
 	"github.com/initddi/initddi/internal/resolve"
 )
 
@@ -37,7 +38,7 @@ func build(t *testing.T, o esp.Options) (string, *gpt.Table) {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "disk.img")
 	table, err := esp.Build(context.Background(), name, o)
-	if errors.Is(err, esp.ErrNoTool) {
+	if errors.Is(err, program.ErrMissing) {
 		t.Skip("needs ", err)
 	}
 	if err != nil {

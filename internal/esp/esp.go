@@ -38,8 +38,6 @@ var (
 	ErrFileTooLarge = errors.New("file larger than FAT allows")
 	// ErrOptions says that options contradict each other or FAT's rules.
 	ErrOptions = errors.New("invalid options")
-	// ErrNoTool says that a program this package runs is not installed; the text names the Debian package.
-	ErrNoTool = errors.New("program not found")
 )
 
 const (
@@ -92,7 +90,7 @@ type Options struct {
 // Build writes a disk image to path, replacing what is there when it is complete, and returns its partition table. The ESP
 // is partition 1, the others follow in the order given.
 //
-// Errors wrap [ErrTooSmall], [ErrFileTooLarge], [ErrOptions] or [ErrNoTool], or are those of the file system and the tools.
+// Errors wrap [ErrTooSmall], [ErrFileTooLarge], [ErrOptions] or [program.ErrMissing], or are those of the file system and the tools.
 func Build(ctx context.Context, path string, o Options) (*gpt.Table, error) {
 	t, err := build(ctx, path, o)
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+
+	"github.com/initddi/initddi/internal/program"
 )
 
 const (
@@ -33,14 +35,10 @@ func findTools() (toolset, error) {
 	}{
 		{&t.mkfs, "mkfs.vfat", "dosfstools"}, {&t.mmd, "mmd", "mtools"}, {&t.mcopy, "mcopy", "mtools"}, {&t.mattrib, "mattrib", "mtools"},
 	} {
-		p, err := exec.LookPath(x.name)
-		if err != nil {
-			// Debian keeps mkfs.vfat in /usr/sbin, which is not in everybody's PATH.
-			if p, err = exec.LookPath("/usr/sbin/" + x.name); err != nil {
-				return t, fmt.Errorf("%s: %w (Debian package %s)", x.name, ErrNoTool, x.debian)
-			}
+		var err error
+		if *x.path, err = program.Find(x.name, x.debian); err != nil {
+			return t, err
 		}
-		*x.path = p
 	}
 	return t, nil
 }

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"testing"
 
+	"github.com/initddi/initddi/internal/program"
 	"github.com/initddi/initddi/internal/swtpm"
 	"github.com/initddi/initddi/internal/tpm2"
 )
@@ -21,7 +22,7 @@ func emulated(t *testing.T) *swtpm.TPM {
 		t.Skip("missing: tpm2_clear (Debian package tpm2-tools)")
 	}
 	e, err := swtpm.ForTools(t.Context(), t.TempDir())
-	if errors.Is(err, swtpm.ErrTool) {
+	if errors.Is(err, program.ErrMissing) {
 		t.Skip("missing:", err)
 	}
 	if err != nil {

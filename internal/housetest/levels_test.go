@@ -84,6 +84,7 @@ var levels = map[string]level{
 	"internal/kmodules":             host,
 	"internal/ovmf":                 host,
 	"internal/predict":              host,
+	"internal/program":              host,
 	"internal/swtpm":                host,
 	"internal/terminal":             host,
 	"internal/uki":                  host,

@@ -24,14 +24,13 @@ import (
 
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/guid"
+	"github.com/initddi/initddi/internal/program"
 	"github.com/initddi/initddi/internal/signature"
 	"github.com/initddi/initddi/internal/verity"
 )
 
 // Errors of this package.
 var (
-	// ErrTool says that a program is not installed; the text names the Debian package.
-	ErrTool = errors.New("program not installed")
 	// ErrUnsupported says that an option has a value nothing can be done with.
 	ErrUnsupported = errors.New("not supported")
 )
@@ -360,17 +359,14 @@ func tool(ctx context.Context, pkg string, args ...string) error {
 	return runTool(pkg, exec.CommandContext(ctx, args[0], args[1:]...))
 }
 
-// runTool runs a program. A user's PATH may not lead to it: some are in /usr/sbin.
+// runTool runs a program.
 func runTool(pkg string, cmd *exec.Cmd) error {
-	if errors.Is(cmd.Err, exec.ErrNotFound) {
-		if p, err := exec.LookPath("/usr/sbin/" + cmd.Args[0]); err == nil {
-			cmd.Path, cmd.Err = p, nil
-		}
+	var err error
+	if cmd.Path, err = program.Find(cmd.Args[0], pkg); err != nil {
+		return err
 	}
+	cmd.Err = nil
 	out, err := cmd.CombinedOutput()
-	if errors.Is(err, exec.ErrNotFound) {
-		return fmt.Errorf("cannot run %s: %w: it is in the Debian package %s", cmd.Args[0], ErrTool, pkg)
-	}
 	if err != nil {
 		return fmt.Errorf("cannot run %s: %s: %w", strings.Join(cmd.Args, " "), strings.TrimSpace(string(out)), err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/initddi/initddi/internal/fsprobe"
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/keys"
+	"github.com/initddi/initddi/internal/program"
 	"github.com/initddi/initddi/internal/signature"
 	"github.com/initddi/initddi/internal/verity"
 )
@@ -337,7 +338,7 @@ func TestBuildErrors(t *testing.T) {
 		t.Error("the old image is gone")
 	}
 	t.Setenv("PATH", t.TempDir())
-	if _, err := Build(context.Background(), Options{Source: src, Output: out, Arch: gpt.X86_64}); !errors.Is(err, ErrTool) || !strings.Contains(err.Error(), "erofs-utils") {
+	if _, err := Build(context.Background(), Options{Source: src, Output: out, Arch: gpt.X86_64}); !errors.Is(err, program.ErrMissing) || !strings.Contains(err.Error(), "erofs-utils") {
 		t.Error(err)
 	}
 }

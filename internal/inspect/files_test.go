@@ -19,6 +19,7 @@ import (
 	"github.com/initddi/initddi/internal/esp"
 	"github.com/initddi/initddi/internal/keys"
 	"github.com/initddi/initddi/internal/ovmf"
+	"github.com/initddi/initddi/internal/program"
 	"github.com/initddi/initddi/internal/uki"
 )
 
@@ -71,7 +72,7 @@ func TestImagesAndDisk(t *testing.T) {
 		{Path: "/loader/ddi/os.raw", Source: s.Path(dditest.Good), ReadOnly: true, Fragments: 5},
 		{Path: "/loader/ddi/theirs.raw", Source: s.Path(dditest.Stranger)},
 		{Path: "/loader/note.txt", Data: []byte("hello")},
-	}}); errors.Is(err, esp.ErrNoTool) {
+	}}); errors.Is(err, program.ErrMissing) {
 		t.Skip(err)
 	} else if err != nil {
 		t.Fatal(err)

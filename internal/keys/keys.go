@@ -29,6 +29,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/initddi/initddi/internal/program"
 )
 
 // Pair names the files of a key and its certificate, both PEM. Key can be a PKCS#11 URI (RFC 7512), "pkcs11:…", instead.
@@ -36,9 +38,6 @@ type Pair struct {
 	Key  string `json:"key"`
 	Cert string `json:"cert"`
 }
-
-// ErrTool says that openssl is not installed.
-var ErrTool = errors.New("program not installed")
 
 // tokenPrefix is how a PKCS#11 URI begins.
 const tokenPrefix = "pkcs11:"
@@ -166,24 +165,24 @@ func CertificateDER(name string) ([]byte, error) {
 }
 
 // Sign makes a detached PKCS#7 signature of content in the form of systemd-repart's: DER, no signed attributes, the signer's
-// certificate inside. Errors wrap [ErrTool] or those of [Pair.Check].
+// certificate inside. Errors wrap [program.ErrMissing] or those of [Pair.Check].
 func (p Pair) Sign(ctx context.Context, content []byte) ([]byte, error) {
 	if err := p.Check(); err != nil {
+		return nil, fmt.Errorf("cannot sign: %w", err)
+	}
+	openssl, err := program.Find("openssl", "openssl")
+	if err != nil {
 		return nil, fmt.Errorf("cannot sign: %w", err)
 	}
 	args := []string{"smime", "-sign", "-binary", "-noattr", "-outform", "DER", "-md", "sha256", "-signer", p.Cert, "-inkey", p.Key}
 	if strings.HasPrefix(p.Key, tokenPrefix) {
 		args = append(args, "-engine", "pkcs11", "-keyform", "engine")
 	}
-	cmd := exec.CommandContext(ctx, "openssl", args...)
+	cmd := exec.CommandContext(ctx, openssl, args...)
 	cmd.Stdin = bytes.NewReader(content)
 	var out, msg bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &msg
-	err := cmd.Run()
-	if errors.Is(err, exec.ErrNotFound) {
-		return nil, fmt.Errorf("cannot sign: openssl: %w: it is in the Debian package openssl", ErrTool)
-	}
-	if err != nil {
+	if err := cmd.Run(); err != nil {
 		return nil, fmt.Errorf("cannot sign with %s: %s: %w", p.Key, strings.TrimSpace(msg.String()), err)
 	}
 	return out.Bytes(), nil

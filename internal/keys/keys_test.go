@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/initddi/initddi/internal/program"
 	"github.com/initddi/initddi/internal/signature"
 )
 
@@ -155,7 +156,7 @@ func checkSign(t *testing.T, p, other Pair) {
 		t.Error("signed without a key")
 	}
 	t.Setenv("PATH", t.TempDir())
-	if _, err := p.Sign(context.Background(), content); !errors.Is(err, ErrTool) {
+	if _, err := p.Sign(context.Background(), content); !errors.Is(err, program.ErrMissing) {
 		t.Error(err)
 	}
 }

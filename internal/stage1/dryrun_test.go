@@ -24,6 +24,7 @@ import (
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/guid"
 	"github.com/initddi/initddi/internal/plan"
+	"github.com/initddi/initddi/internal/program"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -46,7 +47,7 @@ func espWith(t *testing.T, m *machinetest.Machine, node string, id guid.GUID, se
 	}
 	disk := filepath.Join(t.TempDir(), "disk.img")
 	table, err := esp.Build(context.Background(), disk, o)
-	if errors.Is(err, esp.ErrNoTool) {
+	if errors.Is(err, program.ErrMissing) {
 		t.Skip("needs ", err)
 	}
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/initddi/initddi/internal/measure"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/predict"
+	"github.com/initddi/initddi/internal/program"
 	"github.com/initddi/initddi/internal/report"
 	"github.com/initddi/initddi/internal/swtpm"
 	"github.com/initddi/initddi/internal/tpm2"
@@ -240,7 +241,7 @@ func TestFindTPM(t *testing.T) {
 // TestMeasureSwtpm measures into an emulated TPM, and replays the log to what it holds then.
 func TestMeasureSwtpm(t *testing.T) {
 	e, err := swtpm.ForTools(t.Context(), t.TempDir())
-	if errors.Is(err, swtpm.ErrTool) {
+	if errors.Is(err, program.ErrMissing) {
 		t.Skip("missing:", err)
 	}
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/initddi/initddi/internal/drivers"
 	"github.com/initddi/initddi/internal/esp"
 	"github.com/initddi/initddi/internal/modtable"
+	"github.com/initddi/initddi/internal/program"
 	"github.com/initddi/initddi/internal/resolve"
 )
 
@@ -41,7 +42,7 @@ func machineWithESP(t *testing.T) *machinetest.Machine {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "disk.img")
 	table, err := esp.Build(t.Context(), name, esp.Options{ESPUUID: uuid1, ESPSize: 8 << 20})
-	if errors.Is(err, esp.ErrNoTool) {
+	if errors.Is(err, program.ErrMissing) {
 		t.Skip("needs ", err)
 	}
 	if err != nil {

@@ -10,17 +10,15 @@ package swtpm
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
-)
 
-// ErrTool says that swtpm is not installed.
-var ErrTool = errors.New("not installed")
+	"github.com/initddi/initddi/internal/program"
+)
 
 // startLimit is how long swtpm may take to open its socket.
 const startLimit = 30 * time.Second
@@ -52,9 +50,9 @@ func ForTools(ctx context.Context, state string) (*TPM, error) {
 }
 
 func start(ctx context.Context, state string, channel func(socket string) []string) (*TPM, error) {
-	path, err := exec.LookPath("swtpm")
+	path, err := program.Find("swtpm", "swtpm")
 	if err != nil {
-		return nil, fmt.Errorf("cannot start a TPM: swtpm is %w: it is in the Debian package swtpm", ErrTool)
+		return nil, fmt.Errorf("cannot start a TPM: %w", err)
 	}
 	// The name of a socket has room for 107 bytes, so it does not lie beside the state.
 	dir, err := os.MkdirTemp("", "swtpm-")
@@ -120,9 +118,9 @@ func (t *TPM) Transmit(command []byte) ([]byte, error) {
 
 // Tool runs one of tpm2-tools on a TPM that was started for tools, and returns what it writes.
 func (t *TPM) Tool(ctx context.Context, name string, args ...string) (string, error) {
-	path, err := exec.LookPath(name)
+	path, err := program.Find(name, "tpm2-tools")
 	if err != nil {
-		return "", fmt.Errorf("cannot run %s: %w: it is in the Debian package tpm2-tools", name, ErrTool)
+		return "", err
 	}
 	cmd := exec.CommandContext(ctx, path, append([]string{"-T", "swtpm:path=" + t.Socket}, args...)...)
 	out, err := cmd.CombinedOutput()

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/initddi/initddi/internal/program"
 	"github.com/initddi/initddi/internal/swtpm"
 )
 
@@ -20,7 +21,7 @@ func emulated(t *testing.T) *swtpm.TPM {
 		t.Skip("missing: tpm2_pcrread (Debian package tpm2-tools)")
 	}
 	e, err := swtpm.ForTools(t.Context(), t.TempDir())
-	if errors.Is(err, swtpm.ErrTool) {
+	if errors.Is(err, program.ErrMissing) {
 		t.Skip("missing:", err)
 	}
 	if err != nil {

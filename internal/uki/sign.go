@@ -9,7 +9,6 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,10 +16,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-)
 
-// ErrNoTool says that a program this package runs is not installed; the text names the Debian package.
-var ErrNoTool = errors.New("program not found")
+	"github.com/initddi/initddi/internal/program"
+)
 
 // SignOptions are the choices of [Sign]; the zero value is fine.
 type SignOptions struct {
@@ -49,9 +47,9 @@ func Sign(ctx context.Context, in, out, key, cert string, o SignOptions) error {
 }
 
 func sign(ctx context.Context, in, out, key, cert string, o SignOptions) error {
-	tool, err := exec.LookPath("osslsigncode")
+	tool, err := program.Find("osslsigncode", "osslsigncode")
 	if err != nil {
-		return fmt.Errorf("osslsigncode: %w (Debian package osslsigncode)", ErrNoTool)
+		return err
 	}
 	c, err := readCertificate(cert)
 	if err != nil {

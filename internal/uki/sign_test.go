@@ -24,6 +24,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/initddi/initddi/internal/program"
 )
 
 // makeKey writes NAME.key and NAME.crt and returns the certificate.
@@ -179,7 +181,7 @@ func TestSignErrors(t *testing.T) {
 		})
 	}
 	t.Setenv("PATH", "")
-	if err := Sign(context.Background(), p("in"), p("out"), p("ours.key"), p("ours.crt"), SignOptions{}); !errors.Is(err, ErrNoTool) {
+	if err := Sign(context.Background(), p("in"), p("out"), p("ours.key"), p("ours.crt"), SignOptions{}); !errors.Is(err, program.ErrMissing) {
 		t.Errorf("without osslsigncode: %v", err)
 	}
 	if left, _ := filepath.Glob(p(".sign-*")); left != nil {

@@ -23,10 +23,9 @@ import (
 	"time"
 
 	"github.com/hugelgupf/vmtest/qemu"
-)
 
-// ErrTool says that QEMU or a firmware is not installed.
-var ErrTool = errors.New("not installed")
+	"github.com/initddi/initddi/internal/program"
+)
 
 // Disk is a disk of the machine.
 type Disk struct {
@@ -239,10 +238,11 @@ func (c Config) binary() string {
 
 // version returns QEMU's major version.
 func (c Config) version(ctx context.Context) (int, error) {
-	out, err := exec.CommandContext(ctx, c.binary(), "--version").Output()
-	if errors.Is(err, exec.ErrNotFound) {
-		return 0, fmt.Errorf("cannot run %s: %w: it is in the Debian package qemu-system-x86", c.binary(), ErrTool)
+	path, err := program.Find(c.binary(), "qemu-system-x86")
+	if err != nil {
+		return 0, err
 	}
+	out, err := exec.CommandContext(ctx, path, "--version").Output()
 	if err != nil {
 		return 0, fmt.Errorf("cannot run %s --version: %w", c.binary(), err)
 	}

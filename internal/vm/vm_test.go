@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/initddi/initddi/internal/program"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -110,7 +112,7 @@ func TestArgsErrors(t *testing.T) {
 		t.Error("no QEMU is no error")
 	}
 	t.Setenv("PATH", t.TempDir())
-	if _, err := (Config{}).Args(ctx); !errors.Is(err, ErrTool) || !strings.Contains(err.Error(), "qemu-system-x86") {
+	if _, err := (Config{}).Args(ctx); !errors.Is(err, program.ErrMissing) || !strings.Contains(err.Error(), "qemu-system-x86") {
 		t.Error(err)
 	}
 	t.Setenv("PATH", "/usr/bin:/bin")
