@@ -4,8 +4,13 @@
 package housetest
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -22,80 +27,53 @@ const (
 	wholeBoots // tests of everything
 )
 
-// levels is the map of the house. A package that is not in it fails [TestLevels]: decide where it belongs first.
-var levels = map[string]level{
-	"internal/attempt":   formats,
-	"internal/cmdline":   formats,
-	"internal/dmtable":   formats,
-	"internal/efivar":    formats,
-	"internal/extent":    formats,
-	"internal/fat":       formats,
-	"internal/floor":     formats,
-	"internal/fsprobe":   formats,
-	"internal/gpt":       formats,
-	"internal/guid":      formats,
-	"internal/jsontext":  formats,
-	"internal/modtable":  formats,
-	"internal/osrelease": formats,
-	"internal/release":   formats,
-	"internal/settings":  formats,
-	"internal/signature": formats,
-	"internal/tpm2":      formats,
-	"internal/uevent":    formats,
-	"internal/verity":    formats,
-	"internal/version":   formats,
+// architecture has the map of the house, in the table below the heading tableHeading. A package that is not in it fails [TestLevels]: decide
+// where it belongs first.
+const (
+	architecture = "docs/ARCHITECTURE.md"
+	tableHeading = "## The levels"
+)
 
-	"internal/measure": decisions,
-	"internal/plan":    decisions,
-	"internal/policy":  decisions,
-	"internal/resolve": decisions,
+// levels is that table, by directory. It is read here and not written a second time: what a person reads is what is enforced.
+var levels = sync.OnceValues(func() (map[string]level, error) {
+	b, err := os.ReadFile(filepath.Join(root, architecture))
+	if err != nil {
+		return nil, err
+	}
+	return parseLevels(string(b))
+})
 
-	"internal/linux/dm":       kernel,
-	"internal/linux/inroot":   kernel,
-	"internal/linux/keyring":  kernel,
-	"internal/linux/kmsg":     kernel,
-	"internal/linux/loop":     kernel,
-	"internal/linux/memfile":  kernel,
-	"internal/linux/module":   kernel,
-	"internal/linux/mount":    kernel,
-	"internal/linux/netlink":  kernel,
-	"internal/linux/process":  kernel,
-	"internal/linux/tpm":      kernel,
-	"internal/linux/efivarfs": kernel,
-
-	"internal/apply":    world,
-	"internal/ddi":      world,
-	"internal/discover": world,
-	"internal/drivers":  world,
-	"internal/handoff":  world,
-	"internal/report":   world,
-	"internal/stage1":   world,
-
-	"internal/bless":                host,
-	"internal/alloctest":            host,
-	"internal/ddi/dditest":          host,
-	"internal/discover/machinetest": host,
-	"internal/linux/kerneltest":     host,
-	"internal/esp":                  host,
-	"internal/image":                host,
-	"internal/initramfs":            host,
-	"internal/inspect":              host,
-	"internal/keys":                 host,
-	"internal/kmodules":             host,
-	"internal/ovmf":                 host,
-	"internal/predict":              host,
-	"internal/program":              host,
-	"internal/swtpm":                host,
-	"internal/terminal":             host,
-	"internal/uki":                  host,
-	"internal/vm":                   host,
-
-	"cmds/ddimount":      commands,
-	"cmds/initddi":       commands,
-	"cmds/initddi-bless": commands,
-	"cmds/storageinit":   commands,
-
-	"internal/housetest": wholeBoots,
+// parseLevels reads the rows of the table: the level's name at the end of the first cell, the packages in the second as code.
+func parseLevels(text string) (map[string]level, error) {
+	_, section, ok := strings.Cut(text, "\n"+tableHeading+"\n")
+	if !ok {
+		return nil, fmt.Errorf("no heading %q", tableHeading)
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	names := map[string]level{"formats": formats, "decisions": decisions, "kernel": kernel, "world": world, "host": host, "cmds": commands, "tests": wholeBoots}
+	code := regexp.MustCompile("`([^`]+)`")
+	out := map[string]level{}
+	for _, row := range regexp.MustCompile(`(?m)^\| ([^|]*) \| ([^|]*) \|`).FindAllStringSubmatch(section, -1) {
+		words := strings.Fields(row[1])
+		if row[1] == "level" || len(words) == 0 {
+			continue
+		}
+		own, ok := names[words[len(words)-1]]
+		if !ok {
+			return nil, fmt.Errorf("no level is called %q", row[1])
+		}
+		above := "internal/"
+		if own == commands {
+			above = "cmds/"
+		}
+		for _, m := range code.FindAllStringSubmatch(row[2], -1) {
+			if _, twice := out[above+m[1]]; twice {
+				return nil, fmt.Errorf("%s stands there twice", above+m[1])
+			}
+			out[above+m[1]] = own
+		}
+	}
+	return out, nil
 }
 
 // testdata programs are built by tests and belong to nobody.
@@ -106,7 +84,9 @@ func levelOf(dir string) (level, bool) {
 	if dir == "vmtest" || strings.HasPrefix(dir, "vmtest/") {
 		return wholeBoots, true
 	}
-	l, ok := levels[dir]
+	// An error is TestLevelsAreReal's to report; without a table no package is in it.
+	table, _ := levels()
+	l, ok := table[dir]
 	return l, ok
 }
 
@@ -122,7 +102,7 @@ func TestLevels(t *testing.T) {
 	for _, p := range packages(t) {
 		own, ok := levelOf(p.Dir)
 		if !ok {
-			t.Errorf("%s is not in the table of levels: put it where it belongs (levels_test.go)", p.Dir)
+			t.Errorf("%s is not in the table of levels: put it where it belongs (%s)", p.Dir, architecture)
 			continue
 		}
 		for _, imp := range p.imports() {
@@ -147,9 +127,30 @@ func TestLevelsAreReal(t *testing.T) {
 	for _, p := range packages(t) {
 		dirs = append(dirs, p.Dir)
 	}
-	for dir := range levels {
+	table, err := levels()
+	if err != nil {
+		t.Fatalf("cannot read the table of levels in %s: %v", architecture, err)
+	}
+	for dir := range table {
 		if !slices.Contains(dirs, dir) {
 			t.Errorf("the table of levels has %s, which does not exist", dir)
+		}
+	}
+}
+
+func TestParseLevels(t *testing.T) {
+	const head = "# x\n\n## The levels\n\n| level | packages | may |\n|---|---|---|\n"
+	for _, test := range []struct {
+		text, want string
+	}{
+		{head + "| 2 kernel | `linux/dm` `linux/loop` | use `unsafe` |\n| cmds | `a` (busybox), `b` | run |\n\n## Next\n\n| host | `c` | x |\n", "map[cmds/a:5 cmds/b:5 internal/linux/dm:2 internal/linux/loop:2]"},
+		{head + "| host | `a` | x |\n| 0 formats | `a` | x |\n", "twice"},
+		{head + "| hots | `a` | x |\n", `"hots"`},
+		{"# x\n", "no heading"},
+	} {
+		got, err := parseLevels(test.text)
+		if said := fmt.Sprint(got, err); !strings.Contains(said, test.want) {
+			t.Errorf("%s, want %s", said, test.want)
 		}
 	}
 }
