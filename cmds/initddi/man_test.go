@@ -40,24 +40,32 @@ func TestManualKnowsEveryFlag(t *testing.T) {
 			continue
 		}
 		delete(sections, v.name)
-		taught := map[string]bool{}
-		for _, m := range regexp.MustCompile(`(?m)^\.It .*$`).FindAllString(text, -1) {
-			for _, f := range regexp.MustCompile(`Fl -([a-z0-9-]+)`).FindAllStringSubmatch(m, -1) {
-				taught["--"+f[1]] = true
-			}
-		}
-		for _, f := range flagsOf(t, v.name) {
-			if !taught[f] {
-				t.Errorf("initddi.1 does not explain %s %s", v.name, f)
-			}
-			delete(taught, f)
-		}
-		for f := range taught {
-			t.Errorf("initddi.1 explains %s %s, which does not exist", v.name, f)
-		}
+		checkTaught(t, "initddi.1, "+v.name, text, flagsOf(t, v.name))
 	}
+	// The program that images carry takes what the verb takes.
+	checkTaught(t, "initddi-bless.8", manual(t, "initddi-bless.8"), flagsOf(t, "bless"))
 	for name := range sections {
 		t.Errorf("initddi.1 has a section about %s, which does not exist", name)
+	}
+}
+
+// checkTaught compares the flags that have an item in a text with those that there are.
+func checkTaught(t *testing.T, where, text string, flags []string) {
+	t.Helper()
+	taught := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^\.It .*$`).FindAllString(text, -1) {
+		for _, f := range regexp.MustCompile(`Fl -([a-z0-9-]+)`).FindAllStringSubmatch(m, -1) {
+			taught["--"+f[1]] = true
+		}
+	}
+	for _, f := range flags {
+		if !taught[f] {
+			t.Errorf("%s does not explain %s", where, f)
+		}
+		delete(taught, f)
+	}
+	for f := range taught {
+		t.Errorf("%s explains %s, which does not exist", where, f)
 	}
 }
 
