@@ -16,29 +16,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
+
+	"github.com/initddi/initddi/vmtest/command"
 )
 
-// errFailed says that a target failed; its output has said why.
-var errFailed = errors.New("targets failed")
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	stop()
-	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, errFailed):
-		os.Exit(1)
-	default:
-		fmt.Fprintln(os.Stderr, "fuzz:", err)
-		os.Exit(2)
-	}
-}
+func main() { command.Main("fuzz", run) }
 
 // hostile are the targets that read what nobody has verified.
 func hostile() []string {
@@ -79,7 +63,7 @@ func run(ctx context.Context, args []string) error {
 			switch {
 			case ctx.Err() != nil:
 				return fmt.Errorf("stopped: %w", ctx.Err())
-			case errors.Is(err, errFailed):
+			case errors.Is(err, command.ErrFailed):
 				failed = true
 			case err != nil:
 				return err
@@ -90,7 +74,7 @@ func run(ctx context.Context, args []string) error {
 		chosen = left
 	}
 	if failed {
-		return errFailed
+		return command.ErrFailed
 	}
 	return nil
 }
@@ -130,7 +114,7 @@ func turn(ctx context.Context, t target, ledger string, executions int64, span t
 	}
 	if err != nil {
 		fmt.Printf("FAIL %s after %s executions\n%s\n", t, thousands(had), output)
-		return false, errFailed
+		return false, command.ErrFailed
 	}
 	fmt.Printf("%s: %s executions\n", t, thousands(had))
 	return span == 0 && had < executions, nil

@@ -13,38 +13,20 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/initddi/initddi/vmtest"
 	"github.com/initddi/initddi/vmtest/attack"
+	"github.com/initddi/initddi/vmtest/command"
 )
 
-// errFailed says that a case failed; its row has said why.
-var errFailed = errors.New("cases failed")
-
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
-	stop()
-	switch {
-	case err == nil, errors.Is(err, flag.ErrHelp):
-	case errors.Is(err, errFailed):
-		os.Exit(1)
-	default:
-		fmt.Fprintln(os.Stderr, "tamper:", err)
-		os.Exit(2)
-	}
-}
+func main() { command.Main("tamper", run) }
 
 // item is a case as it is listed.
 type item struct {
@@ -107,56 +89,41 @@ func show(out io.Writer, list []item) {
 }
 
 func run(ctx context.Context, args []string) error {
-	flags := flag.NewFlagSet("tamper", flag.ContinueOnError)
-	only := flags.String("only", "", "run the cases of these groups, or with these names; a `LIST` with commas. Groups are also direct, boot and test")
-	list := flags.Bool("list", false, "list the cases, and run nothing")
-	asJSON := flags.Bool("json", false, "write JSON to standard output")
-	parallel := flags.Int("j", 2, "machines at a time")
-	build := flags.String("build", "build", "the build `DIRECTORY`")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	if flags.NArg() > 0 || *parallel < 1 {
-		return fmt.Errorf("cannot use the arguments %q: tamper takes options only, and -j at least 1", flags.Args())
-	}
-	module, err := os.Getwd()
+	o, err := command.Parse("tamper", "cases", ". Groups are also direct, boot and test", args)
 	if err != nil {
 		return err
 	}
-	if *build, err = filepath.Abs(*build); err != nil {
-		return err
-	}
-	booth := attack.NewBooth(module, *build, func(what string) { fmt.Fprintln(os.Stderr, what) })
-	chosen, err := choose(items(booth), *only)
+	booth := attack.NewBooth(o.Module, o.Build, func(what string) { fmt.Fprintln(os.Stderr, what) })
+	chosen, err := choose(items(booth), o.Only)
 	if err != nil {
 		return err
 	}
-	if *list {
-		if *asJSON {
+	if o.List {
+		if o.JSON {
 			return vmtest.WriteJSON(os.Stdout, chosen)
 		}
 		show(os.Stdout, chosen)
 		return nil
 	}
 	rows := io.Writer(os.Stdout)
-	if *asJSON {
+	if o.JSON {
 		rows = os.Stderr
 	}
-	s, err := try(ctx, booth, chosen, *parallel, rows)
+	s, err := try(ctx, booth, chosen, o.Parallel, rows)
 	if err != nil {
 		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("stopped: %w", err)
 	}
-	if *asJSON {
+	if o.JSON {
 		if err := vmtest.WriteJSON(os.Stdout, s); err != nil {
 			return err
 		}
 	}
 	fmt.Fprintf(rows, "tamper: %d passed, %d failed\n", s.Passed, s.Failed)
 	if s.Failed > 0 {
-		return errFailed
+		return command.ErrFailed
 	}
 	return nil
 }
