@@ -39,17 +39,33 @@ type TPM struct {
 
 // ForMachine starts a TPM whose state is in the directory state for a virtual machine, which powers it on.
 func ForMachine(ctx context.Context, state string) (*TPM, error) {
-	return start(ctx, state, func(socket string) []string { return []string{"--ctrl", "type=unixio,path=" + socket} })
+	return start(ctx, state, exists, func(socket string) []string { return []string{"--ctrl", "type=unixio,path=" + socket} })
 }
 
 // ForTools starts a TPM, powered on and started up, for tpm2-tools (TCTI "swtpm:path=" and Socket) and for Transmit.
 func ForTools(ctx context.Context, state string) (*TPM, error) {
-	return start(ctx, state, func(socket string) []string {
+	return start(ctx, state, listens, func(socket string) []string {
 		return []string{"--flags", "not-need-init,startup-clear", "--server", "type=unixio,path=" + socket, "--ctrl", "type=unixio,path=" + socket + ".ctrl"}
 	})
 }
 
-func start(ctx context.Context, state string, channel func(socket string) []string) (*TPM, error) {
+// exists is enough for a machine, which takes longer to start than swtpm does to listen; who connects to that socket owns the TPM.
+func exists(socket string) bool {
+	_, err := os.Stat(socket)
+	return err == nil
+}
+
+// listens connects: a socket is there a moment before it can be connected to.
+func listens(socket string) bool {
+	c, err := net.Dial("unix", socket)
+	if err != nil {
+		return false
+	}
+	return c.Close() == nil
+}
+
+// start runs swtpm and returns when its socket is ready.
+func start(ctx context.Context, state string, ready func(socket string) bool, channel func(socket string) []string) (*TPM, error) {
 	path, err := program.Find("swtpm", "swtpm")
 	if err != nil {
 		return nil, fmt.Errorf("cannot start a TPM: %w", err)
@@ -79,12 +95,12 @@ func start(ctx context.Context, state string, channel func(socket string) []stri
 			return nil, err
 		default:
 		}
-		if _, err := os.Stat(t.Socket); err == nil {
+		if ready(t.Socket) {
 			return t, nil
 		}
 	}
 	t.Close()
-	return nil, fmt.Errorf("cannot start a TPM: swtpm has made no socket after %s", startLimit)
+	return nil, fmt.Errorf("cannot start a TPM: swtpm serves no socket after %s", startLimit)
 }
 
 // Close ends the TPM, as a loss of power would, and waits until it is gone. Closing twice is harmless.
