@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/u-root/mkuimage/cpio"
 
 	"github.com/initddi/initddi/internal/kmodules"
@@ -233,6 +234,11 @@ func TestCompression(t *testing.T) {
 			got, err := cmd.Output()
 			if err != nil || !bytes.Equal(got, plain.Data) || image.CPIOSize != int64(len(got)) {
 				t.Errorf("%v, %d bytes, want %d", err, len(got), len(plain.Data))
+			}
+			// What the kernel takes for its buffers is twice what the frame says.
+			var h zstd.Header
+			if err := h.Decode(image.Data); compression != XZ && (err != nil || h.WindowSize > 1<<20) {
+				t.Errorf("%v, a window of %d bytes, wanted 1 MiB at most", err, h.WindowSize)
 			}
 		})
 	}
