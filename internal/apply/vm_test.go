@@ -151,9 +151,9 @@ func TestVMTooLargeToCopy(t *testing.T) {
 	kerneltest.NeedMachine(t)
 	file, a := sample(t)
 	c := control(t)
-	before := inUse()
 	src := partition(t, file, 512)
 	src.Copy = true
+	before := inUse()
 	var said []int64
 	src.Memory.Say = func(why error, done, total int64) {
 		if !errors.Is(why, errAsked) || total <= 0 {
