@@ -53,9 +53,9 @@ func compress(ctx context.Context, c Compression, data []byte) ([]byte, error) {
 		// The kernel knows of no check but CRC32, and allocates the whole dictionary: 1 MiB instead of the 64 of -9.
 		return pipe(ctx, data, "xz-utils", "xz", "--format=xz", "--check=crc32", "--lzma2=preset=9e,dict=1MiB", "--threads=1", "--stdout", "--quiet")
 	}
-	// Level 19 has a window of 8 MiB, for which the kernel takes 19 MB of buffers that are not yet back when the next init starts. A
-	// window of 1 MiB (wlog=20) makes the archive larger by a thousandth.
-	return pipe(ctx, data, "zstd", "zstd", "-19", "--zstd=wlog=20", "--single-thread", "--no-progress", "--quiet", "--stdout")
+	// Level 19 has a window of 8 MiB, for which the kernel takes 19 MB of buffers that are not yet back when the next init starts. With
+	// modules in it, an archive is 0.2 % larger with a window of 2 MiB (wlog=21), and 1.1 % with one of 1 MiB.
+	return pipe(ctx, data, "zstd", "zstd", "-19", "--zstd=wlog=21", "--single-thread", "--no-progress", "--quiet", "--stdout")
 }
 
 // pipe sends data through a tool of a Debian package.
