@@ -24,7 +24,8 @@ var ErrMemory = errors.New("not enough memory")
 // Memory is what a copy into memory may take, and who is told of it. How large an image is, nobody signed; without a limit a kernel
 // that runs out of memory would end the only process there is, before the next candidate had its turn.
 type Memory struct {
-	Limit int64 // in bytes; 0 is no limit
+	// Limit, asked only if there is something to copy, returns bytes; 0, or no function, is no limit.
+	Limit func() int64
 	// Say, if it is not nil, is called before the first byte is copied, with the reason, and again after every few MiB.
 	Say func(why error, done, total int64)
 }
@@ -36,8 +37,10 @@ const copyStep = 4 << 20
 // wraps [ErrMemory] if they are larger than allowed; then nothing was read.
 func (img *Image) copy(dev, name string, f *os.File, src Source, data, hash dmtable.Region) (string, int64, error) {
 	total := data.Length + hash.Length
-	if limit := src.Memory.Limit; limit > 0 && total > limit {
-		return "", 0, fmt.Errorf("cannot copy the image into memory (%w): it takes %d MiB, and %d MiB may be used: %w", img.Copied, mib(total), limit>>20, ErrMemory)
+	if src.Memory.Limit != nil {
+		if limit := src.Memory.Limit(); limit > 0 && total > limit {
+			return "", 0, fmt.Errorf("cannot copy the image into memory (%w): it takes %d MiB, and %d MiB may be used: %w", img.Copied, mib(total), limit>>20, ErrMemory)
+		}
 	}
 	say := func(done int64) {
 		if src.Memory.Say != nil {

@@ -161,12 +161,12 @@ func TestVMTooLargeToCopy(t *testing.T) {
 		}
 		said = append(said, done)
 	}
-	src.Memory.Limit = 64 << 10
+	src.Memory.Limit = func() int64 { return 64 << 10 }
 	if img, err := Attach("/dev", "test", c, src, a); !errors.Is(err, ErrMemory) || img != nil || len(said) > 0 {
 		t.Errorf("got %v, said %v", err, said)
 	}
 	wantInUse(t, before)
-	src.Memory.Limit = int64(len(file))
+	src.Memory.Limit = func() int64 { return int64(len(file)) }
 	img, err := Attach("/dev", "test", c, src, a)
 	must(t, err)
 	if len(said) < 2 || said[0] != 0 || said[len(said)-1] < 1<<20 {

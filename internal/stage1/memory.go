@@ -43,7 +43,7 @@ const progressEvery = 5 * time.Second
 // copying returns what a copy of an image into memory has to keep to, and tells of it as it goes on.
 func (b *boot) copying() apply.Memory {
 	var last time.Time
-	return apply.Memory{Limit: copyLimit(b.world.Proc), Say: func(why error, done, total int64) {
+	return apply.Memory{Limit: func() int64 { return copyLimit(b.world.Proc) }, Say: func(why error, done, total int64) {
 		switch now := time.Now(); {
 		case done == 0:
 			last = now
