@@ -21,10 +21,10 @@ const (
 // ErrUnsigned says that a key of a settings file counts only with a signature.
 var ErrUnsigned = errors.New("counts only in a file that is signed by the trust store")
 
-// isHarmless reports whether a settings file that nobody signed may have the key: whoever can write it can take images away, too, and
-// that is all that these can do, apart from what the console shows.
+// isHarmless reports whether a settings file that nobody signed may have the key: whoever can write it can take images away, and put others
+// there, too, and that is all that these can do, apart from what the console shows. Where an image comes from makes none acceptable.
 func isHarmless(name string) bool {
-	return slices.Contains([]string{"image", "roothash", "usrhash", "log"}, name)
+	return slices.Contains([]string{"image", "roothash", "usrhash", "log", "url", "ip"}, name)
 }
 
 // WithSettings returns the plan with what a settings file on the boot partition says; where names it in errors. The file is less than the

@@ -23,6 +23,7 @@ func TestWithSettings(t *testing.T) {
 		{name: "harmless", text: "image=os_*\nlog=debug\nroothash=" + hash64, check: func(p *Plan) bool {
 			return p.Image == "os_*" && p.Log == LevelDebug && len(p.RootHash) == 32
 		}},
+		{name: "network", text: "ip=dhcp,eth0\nurl=http://a/b", check: func(p *Plan) bool { return p.Network.NIC == "eth0" && len(p.URLs) == 1 }},
 		{name: "signed", text: "corruption=panic\nfail=poweroff\ninit=/x", signed: true, check: func(p *Plan) bool {
 			return p.Corruption == CorruptionPanic && p.Fail == FailPowerOff && p.Init == "/x"
 		}},
@@ -115,7 +116,8 @@ func FuzzWithSettings(f *testing.F) {
 			return
 		}
 		narrow := *next
-		narrow.Image, narrow.RootHash, narrow.UsrHash, narrow.Log, narrow.Timeout = p.Image, p.RootHash, p.UsrHash, p.Log, p.Timeout
+		narrow.Image, narrow.RootHash, narrow.UsrHash, narrow.Log = p.Image, p.RootHash, p.UsrHash, p.Log
+		narrow.URLs, narrow.Network = p.URLs, p.Network
 		if !signed && dump(&narrow, nil) != dump(p, nil) {
 			t.Errorf("%q changed\n%s", text, dump(next, nil))
 		}

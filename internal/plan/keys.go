@@ -204,8 +204,10 @@ func (p *Plan) set(name, value string, in Input) error {
 		p.PolicyParts, err = narrowPolicy(&p.Policy, value)
 	case "sysext-policy":
 		_, err = narrowPolicy(&p.SysextPolicy, value)
-	case "url", "ip":
-		return ErrNotHere
+	case "url":
+		p.URLs, err = urls(value)
+	case "ip":
+		p.Network, err = ParseNetwork(value)
 	default:
 		return ErrUnknownKey
 	}

@@ -114,6 +114,8 @@ type Plan struct {
 	UsrHash    []byte
 	Image      string // name, path or glob on the partition; empty is any
 	Sources    []Source
+	URLs       []string // where to fetch an image from, best first
+	Network    Network  // how, where one is fetched
 	Device     Device
 	Attach     Attach
 	Corruption Corruption // empty is by kind of image
