@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -24,13 +25,15 @@ const defaultClasses = "virtio,nvme,sata,usb,scsi,mmc,tpm"
 func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
 	output := flags.String("output", "", "write the archive to `FILE`")
 	template := flags.String("template", "templates/mkuimage.yaml", "the mkuimage template: `FILE`")
-	config := flags.String("config", "minimal", "the configuration in it: minimal, debug or locked")
+	config := flags.String("config", "", "the configuration in it: minimal, debug, locked, or host, which is storageinit alone (default: minimal; with --for-host: host)")
 	dir := flags.String("dir", "", "a directory of the Go module that names the commands' versions (default: this one)")
 	base := flags.String("base", "", "take the commands from an uncompressed archive that u-root or mkuimage made: `FILE`")
 	goarch := flags.String("goarch", "", "build for another architecture, as Go calls it")
 	modules := flags.String("modules", "", "the kernel's modules: a tree with lib/modules in it, or lib/modules/RELEASE itself; without it none are carried")
 	release := flags.String("release", "", "the kernel's release, if the tree has several")
-	class := flags.String("class", "", "driver classes, a list out of "+strings.Join(kmodules.ClassNames(), ", ")+", or all (default: "+defaultClasses+", where the kernel has them)")
+	class := flags.String("class", "", "driver `CLASSES`, a list of these, or all, which are those of which the kernel has a driver:\n"+describeClasses()+"default: "+defaultClasses+", where the kernel has them; with --for-host: what is on the way to its disk, and a TPM")
+	var host hostFlags
+	host.define(flags)
 	features := flags.String("fs", "erofs", "file systems of images, a list out of erofs, squashfs, ext4")
 	var trust, settings list
 	flags.Var(&trust, "trust", "accept what the key of this certificate (PEM) signed: `FILE`; can be given several times")
@@ -44,7 +47,7 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 		return err
 	}
 	o := initramfs.Options{
-		Template: initramfs.Template{File: *template, Config: *config, Dir: *dir, GOARCH: *goarch}, Base: *base,
+		Template: initramfs.Template{File: *template, Config: cmp.Or(*config, host.config()), Dir: *dir, GOARCH: *goarch}, Base: *base,
 		Compression: initramfs.Compression(*compress),
 	}
 	if *base != "" {
@@ -54,8 +57,17 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 	if o.Time, err = sourceDate(); err != nil {
 		return err
 	}
+	machine, err := host.find(ctx)
+	if err != nil {
+		return err
+	}
+	if host.forHost && *modules == "" {
+		if *modules, err = host.modules(); err != nil {
+			return err
+		}
+	}
 	if *modules != "" {
-		if o.Modules, err = selectModules(*modules, *release, *class, *features); err != nil {
+		if o.Modules, err = selectModules(*modules, *release, *class, *features, machine); err != nil {
 			return err
 		}
 	}
@@ -72,15 +84,25 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 		return fmt.Errorf("cannot write stage 1: %w", err)
 	}
 	if *asJSON {
-		return printJSON(env.Stdout, map[string]any{"output": *output, "size": len(img.Data), "cpio_size": img.CPIOSize, "parts": img.Parts})
+		out := map[string]any{"output": *output, "size": len(img.Data), "cpio_size": img.CPIOSize, "parts": img.Parts}
+		if o.Modules != nil {
+			out["choices"] = o.Modules.Choices
+		}
+		if machine != nil {
+			out["host"] = machine
+		}
+		return printJSON(env.Stdout, out)
+	}
+	if machine != nil {
+		printChoices(env.Stdout, machine, o.Modules)
 	}
 	fmt.Fprintf(env.Stdout, "%s: %d bytes (%d before compression): commands %d, modules %d\n", *output, len(img.Data), img.CPIOSize,
 		img.Size(initramfs.KindBase), img.Size(initramfs.KindModule))
 	return nil
 }
 
-func selectModules(place, release, class, features string) (*kmodules.Selection, error) {
-	o, err := moduleOptions(class, features)
+func selectModules(place, release, class, features string, host *kmodules.Host) (*kmodules.Selection, error) {
+	o, err := moduleOptions(class, features, host)
 	if err != nil {
 		return nil, err
 	}
@@ -91,13 +113,13 @@ func selectModules(place, release, class, features string) (*kmodules.Selection,
 	return kmodules.Select(tree, o)
 }
 
-// moduleOptions understands --class and --fs.
-func moduleOptions(class, features string) (kmodules.Options, error) {
-	o := kmodules.Options{Features: []string{"loop", "dm", "verity"}, OptionalFeatures: []string{"efivarfs"}}
-	switch class {
-	case "":
+// moduleOptions understands --class and --fs. host is the only machine that stage 1 is for, nil if it is for any.
+func moduleOptions(class, features string, host *kmodules.Host) (kmodules.Options, error) {
+	o := kmodules.Options{Features: []string{"loop", "dm", "verity"}, OptionalFeatures: []string{"efivarfs"}, Host: host}
+	switch {
+	case class == "" && host == nil:
 		o.OptionalClasses = strings.Split(defaultClasses, ",")
-	case "all":
+	case class == "" || class == "all":
 		o.OptionalClasses = kmodules.ClassNames()
 	default:
 		o.Classes = strings.Split(class, ",")

@@ -54,6 +54,7 @@ func verbs() []verb {
 		{"inspect", "FILE", "say what is in an image, a UKI or a stage 1", runInspect},
 		{"bless", "", "tell stage 1 that the running image came up well", runBless},
 		{"measure", "", "predict what a boot writes into the TPM's PCRs", runMeasure},
+		{"capture", "--output FILE", "record a machine as stage 1 sees it, for a bug report", runCapture},
 		{"size", "--cloud TREE", "say what stage 1 consists of, and hold it against its budgets", runSize},
 	}
 }

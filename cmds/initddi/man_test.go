@@ -12,6 +12,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/initddi/initddi/internal/kmodules"
 )
 
 const manDir = "../../docs/man"
@@ -46,6 +48,16 @@ func TestManualKnowsEveryFlag(t *testing.T) {
 	checkTaught(t, "initddi-bless.8", manual(t, "initddi-bless.8"), flagsOf(t, "bless"))
 	for name := range sections {
 		t.Errorf("initddi.1 has a section about %s, which does not exist", name)
+	}
+}
+
+// TestManualKnowsEveryClass holds the list of driver classes against the program's.
+func TestManualKnowsEveryClass(t *testing.T) {
+	page := manual(t, "initddi.1")
+	for _, c := range kmodules.Classes() {
+		if want := ".It Li " + c.Name + "\n" + c.Description + "\n"; !strings.Contains(page, want) {
+			t.Errorf("initddi.1 lacks the class:\n%s", want)
+		}
 	}
 }
 

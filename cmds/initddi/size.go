@@ -39,7 +39,7 @@ func budgets() []budget {
 	return []budget{
 		{Name: "minimal, cloud kernel", Config: "minimal", Kernel: "cloud", FS: "erofs", Bytes: 2_000_000},
 		{Name: "minimal, cloud kernel, whatever the trust store has", Config: "minimal", Kernel: "cloud", FS: "erofs", Whole: true, Bytes: 2_200_000},
-		{Name: "minimal, cloud kernel, for one virtio machine", Config: "minimal", Kernel: "cloud", Class: "virtio", FS: "erofs", Host: true, Bytes: 1_400_000},
+		{Name: "host, cloud kernel, --for-host on a virtio machine", Config: "host", Kernel: "cloud", FS: "erofs", Host: true, Bytes: 1_400_000},
 		{Name: "minimal, generic kernel", Config: "minimal", Kernel: "generic", Class: "virtio,nvme,sata,usb,scsi,mmc", FS: "erofs", Bytes: 2_900_000},
 		{Name: "minimal, generic kernel, every class, squashfs, ext4", Config: "minimal", Kernel: "generic", Class: "all", FS: "erofs,squashfs,ext4", Bytes: 4_300_000},
 		{Name: "debug, cloud kernel", Config: "debug", Kernel: "cloud", FS: "erofs", Bytes: 4_000_000},
@@ -47,12 +47,14 @@ func budgets() []budget {
 	}
 }
 
-// virtioMachine is what a virtio machine of QEMU's says it has, as far as a module cares. The processor has SSSE3, AVX2 and SHA.
-func virtioMachine() []string {
-	return []string{
-		"pci:v00001AF4d00001042sv00001AF4sd00001100bc01sc00i00",
-		"virtio:d00000002v00001AF4",
-		"cpu:type:x86,ven0002fam0019mod0001:feature:,0089,009C,0125,013D,",
+// virtioMachine is a virtio machine of QEMU's, started by UEFI firmware. The processor has SSSE3, AVX2 and SHA.
+func virtioMachine() *kmodules.Host {
+	return &kmodules.Host{
+		Node: "vda1", EFI: true, CPU: "cpu:type:x86,ven0002fam0019mod0001:feature:,0089,009C,0125,013D,",
+		Way: []kmodules.Device{
+			{Path: "devices/pci0000:00/0000:00:02.0/virtio0", Modalias: "virtio:d00000002v00001AF4", Driver: "virtio_blk", Module: "virtio_blk"},
+			{Path: "devices/pci0000:00/0000:00:02.0", Modalias: "pci:v00001AF4d00001042sv00001AF4sd00001100bc01sc00i00", Driver: "virtio-pci", Module: "virtio_pci"},
+		},
 	}
 }
 
@@ -223,12 +225,13 @@ func (m *sizing) archive(ctx context.Context, b budget, tree string, counted map
 	if err != nil {
 		return err
 	}
-	o, err := moduleOptions(b.Class, b.FS)
+	var host *kmodules.Host
+	if b.Host {
+		host = virtioMachine()
+	}
+	o, err := moduleOptions(b.Class, b.FS, host)
 	if err != nil {
 		return err
-	}
-	if b.Host {
-		o.Modaliases = virtioMachine()
 	}
 	t, err := kmodules.Open(tree, "")
 	if err != nil {

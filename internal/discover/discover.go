@@ -26,6 +26,10 @@ import (
 	"github.com/initddi/initddi/internal/resolve"
 )
 
+// MultipathNVMe is where below /sys the disks are to which several NVMe controllers may lead. Like devices that are made of others
+// they hang on none, but they are disks.
+const MultipathNVMe = "devices/virtual/nvme-subsystem/"
+
 // sysSector is the unit of the sizes in sysfs, whatever the disk's sectors have.
 const sysSector = 512
 
@@ -178,7 +182,7 @@ func (m *Machine) Partitions() ([]resolve.Partition, error) {
 func (m *Machine) partition(node string) (*resolve.Partition, error) {
 	base := "class/block/" + node
 	link, err := m.Sys.Readlink(base)
-	if err != nil || strings.Contains(link, "/virtual/") {
+	if err != nil || strings.Contains(link, "/virtual/") && !strings.Contains(link, MultipathNVMe) {
 		return nil, nil
 	}
 	if _, err := m.Sys.Stat(base + "/partition"); err != nil {

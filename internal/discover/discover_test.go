@@ -92,6 +92,29 @@ func TestFirmware(t *testing.T) {
 	}
 }
 
+// TestMultipathNVMe is about a disk that hangs on no controller, because several may lead to it.
+func TestMultipathNVMe(t *testing.T) {
+	small, table := build(t, esp.Options{ESPUUID: uuid1, ESPSize: 8 << 20})
+	m := machinetest.New(t)
+	base := m.Disk("nvme0n1", small, 512, table)
+	const subsystem = "devices/virtual/nvme-subsystem/nvme-subsys0"
+	if err := os.MkdirAll(m.Path("sys/"+subsystem), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(m.Path("sys/"+base), m.Path("sys/"+subsystem+"/nvme0n1")); err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{"nvme0n1": subsystem + "/nvme0n1", "nvme0n1p1": subsystem + "/nvme0n1/nvme0n1p1"} {
+		if err := errors.Join(os.Remove(m.Path("sys/class/block/"+name)), os.Symlink("../../"+target, m.Path("sys/class/block/"+name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	parts, err := look(m).Partitions()
+	if want := `nvme0n1p1 of nvme0n1 1 esp "esp" ` + uuid1.String() + " 16384*512"; err != nil || summary(parts) != want {
+		t.Errorf("got %s, %v, want %s", summary(parts), err, want)
+	}
+}
+
 // summary says what partitions are, in short.
 func summary(parts []resolve.Partition) string {
 	var out []string

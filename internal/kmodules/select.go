@@ -27,7 +27,7 @@ var (
 
 // MissingError says what a kernel does not have.
 type MissingError struct {
-	Kind    error    // ErrEmptyClass or ErrNoFeature
+	Kind    error    // ErrEmptyClass, ErrNotAsked or ErrNoFeature
 	Name    string   // of the class or feature
 	Release string   // of the kernel
 	Wanted  []string // the modules that were looked for and are not there
@@ -53,9 +53,9 @@ type Options struct {
 	OptionalFeatures []string // taken if the kernel has them
 	// Modules are more modules to carry; they must exist or be built in. They are loaded where a device asks for them.
 	Modules []string
-	// Modaliases, if not empty, are the devices of the only machine that stage 1 is for, its processor included (see
-	// [HostModaliases]): modules of classes that none of them asks for are left out.
-	Modaliases []string
+	// Host, if not nil, is the only machine that stage 1 is for: of OptionalClasses, modules that nothing on the way to its disk
+	// asks for are left out, and of Classes those that no device of it asks for.
+	Host *Host
 }
 
 // File is a module of a selection.
@@ -73,6 +73,8 @@ type Selection struct {
 	Files []File // sorted by name
 	// Absent are modules of the chosen classes that this kernel does not have.
 	Absent []string
+	// Choices say what became of each class, in the order in which they were asked for, and of features that were left out.
+	Choices []Choice
 	// Unresolved are softdeps "MODULE: ALIAS" of which it is not known what they mean, and which are ignored.
 	Unresolved []string
 }
@@ -80,13 +82,16 @@ type Selection struct {
 // Select picks modules from t.
 //
 // The error wraps [ErrUnknown] for names that are none, [ErrEmptyClass] or [ErrNoFeature] if the kernel lacks something that
-// is not optional.
+// is not optional, [ErrNotAsked] or [ErrNoDriver] if that does not fit the only machine that stage 1 is for.
 func Select(t *Tree, o Options) (*Selection, error) {
 	s := &selector{
 		tree: t, options: o, spec: modtable.Spec{Release: t.release},
 		why: make(map[string]map[string]bool), absent: make(map[string]bool), algorithms: make(map[string]modtable.Algorithm),
 	}
 	if err := s.pickClasses(); err != nil {
+		return nil, err
+	}
+	if err := s.pickWay(); err != nil {
 		return nil, err
 	}
 	if err := s.pickFeatures(); err != nil {
@@ -113,65 +118,8 @@ type selector struct {
 	why        map[string]map[string]bool // module -> classes and features that need it
 	absent     map[string]bool
 	algorithms map[string]modtable.Algorithm
+	choices    []Choice
 	unresolved []string
-}
-
-func (s *selector) pickClasses() error {
-	all := Classes()
-	for _, name := range slices.Concat(s.options.Classes, s.options.OptionalClasses) {
-		i := slices.IndexFunc(all, func(c Class) bool { return c.Name == name })
-		if i < 0 {
-			return fmt.Errorf("%w class %q (there are %s)", ErrUnknown, name, strings.Join(ClassNames(), ", "))
-		}
-		if slices.ContainsFunc(s.spec.Classes, func(c modtable.Class) bool { return c.Name == name }) {
-			continue
-		}
-		c := all[i]
-		if !slices.ContainsFunc(c.Drivers, s.exists) {
-			if !slices.Contains(s.options.Classes, name) {
-				continue
-			}
-			return &MissingError{Kind: ErrEmptyClass, Name: name, Release: s.tree.release, Wanted: c.Drivers}
-		}
-		found, err := s.pickClass(c)
-		if err != nil {
-			return err
-		}
-		if !found {
-			continue
-		}
-		s.spec.Classes = append(s.spec.Classes, modtable.Class{Name: name, Description: c.Description})
-	}
-	return nil
-}
-
-// pickClass adds the modules of a class. It adds none, and returns false, if the only machine that stage 1 is for has no
-// device that asks for a driver of it: a USB controller without a disk is no reason to carry its drivers.
-func (s *selector) pickClass(c Class) (bool, error) {
-	driven := false
-	for _, module := range c.Drivers {
-		ok, err := s.asked(module)
-		if err != nil {
-			return false, err
-		}
-		driven = driven || ok && s.exists(module)
-	}
-	if !driven {
-		return false, nil
-	}
-	for _, module := range slices.Concat(c.Drivers, c.With) {
-		ok, err := s.asked(module)
-		if err != nil {
-			return false, err
-		}
-		if !ok {
-			continue
-		}
-		if _, err := s.want(module, c.Name); err != nil {
-			return false, err
-		}
-	}
-	return true, nil
 }
 
 func (s *selector) pickFeatures() error {
@@ -192,9 +140,14 @@ func (s *selector) pickFeatures() error {
 		}
 		if len(missing) > 0 {
 			if !slices.Contains(s.options.Features, name) {
+				s.choices = append(s.choices, Choice{Name: name, Why: "the kernel does not have it"})
 				continue
 			}
 			return &MissingError{Kind: ErrNoFeature, Name: name, Release: s.tree.release, Wanted: missing}
+		}
+		if name == "efivarfs" && s.options.Host != nil && !s.options.Host.EFI {
+			s.choices = append(s.choices, Choice{Name: name, Why: "the machine was not started by UEFI firmware"})
+			continue
 		}
 		feature := modtable.Feature{Name: name}
 		for _, word := range all[i].Modules {
@@ -223,25 +176,6 @@ func (s *selector) exists(name string) bool {
 		return a.Builtin || len(a.Modules) > 0
 	}
 	return s.tree.Builtin(name) || s.tree.Has(name)
-}
-
-// asked reports whether a device of the one machine that stage 1 is for, if there is only one, asks for a module.
-func (s *selector) asked(name string) (bool, error) {
-	if len(s.options.Modaliases) == 0 || s.tree.Builtin(name) || !s.tree.Has(name) {
-		return true, nil
-	}
-	m, err := s.tree.module(name)
-	if err != nil {
-		return false, err
-	}
-	for _, pattern := range m.aliases {
-		if isModalias(pattern) && slices.ContainsFunc(s.options.Modaliases, func(alias string) bool {
-			return modtable.MatchAlias(pattern, alias)
-		}) {
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 // want adds a module and all that it needs, and reports whether the kernel has it.
@@ -337,13 +271,13 @@ func (s *selector) algorithm(word string) (modtable.Algorithm, bool) {
 				out.Builtin = true
 				break
 			}
-			if ok, err := s.asked(name); s.tree.Has(name) && (ok || err != nil) {
+			if ok, err := s.asked(name, false); s.tree.Has(name) && (ok || err != nil) {
 				out.Modules = append(out.Modules, name)
 			}
 		}
 	}
 	// Of the only machine's processor it is known whether it has the fast one.
-	if !out.Builtin && (len(s.options.Modaliases) == 0 || len(out.Modules) == 0) {
+	if !out.Builtin && (s.options.Host == nil || len(out.Modules) == 0) {
 		if i := slices.IndexFunc(a.portable, s.tree.Has); i >= 0 {
 			out.Modules = append(out.Modules, a.portable[i])
 		}
@@ -353,7 +287,7 @@ func (s *selector) algorithm(word string) (modtable.Algorithm, bool) {
 
 // finish turns what was gathered into a selection.
 func (s *selector) finish() (*Selection, error) {
-	out := &Selection{Absent: slices.Sorted(maps.Keys(s.absent)), Unresolved: slices.Clone(s.unresolved)}
+	out := &Selection{Absent: slices.Sorted(maps.Keys(s.absent)), Unresolved: slices.Clone(s.unresolved), Choices: s.choices}
 	slices.Sort(out.Unresolved)
 	out.Unresolved = slices.Compact(out.Unresolved)
 	for _, name := range slices.Sorted(maps.Keys(s.algorithms)) {

@@ -177,7 +177,7 @@ func TestSelectHost(t *testing.T) {
 		fast = "cpu:type:x86,ven0000fam0006mod0055:feature:,0001,0089,0094"
 		old  = "cpu:type:x86,ven0000fam0006mod0003:feature:,0001"
 	)
-	options := Options{Classes: ClassNames()[:1], OptionalClasses: ClassNames(), Features: []string{"erofs", "verity"}}
+	options := Options{OptionalClasses: ClassNames(), Features: []string{"erofs", "verity"}}
 	for _, tt := range []struct {
 		devices []string
 		want    string
@@ -189,7 +189,10 @@ func TestSelectHost(t *testing.T) {
 			"crc32c_generic dm_bufio dm_mod dm_verity erofs libcrc32c reed_solomon scsi_common scsi_mod sd_mod virtio_scsi",
 			"virtio nvme"},
 	} {
-		options.Modaliases = tt.devices
+		options.Host = &Host{Node: "vda1", CPU: tt.devices[0]}
+		for _, alias := range tt.devices[1:] {
+			options.Host.Way = append(options.Host.Way, Device{Modalias: alias})
+		}
 		s, err := Select(open(t, fakeTree(t)), options)
 		if err != nil {
 			t.Fatal(err)
@@ -339,31 +342,5 @@ func TestClassTable(t *testing.T) {
 				t.Errorf("feature %s: %s", f.Name, m)
 			}
 		}
-	}
-}
-
-func TestHostModaliases(t *testing.T) {
-	dir := t.TempDir()
-	writeFile(t, dir, "devices/pci0/a/modalias", []byte("pci:v1\n"))
-	writeFile(t, dir, "devices/pci0/b/modalias", []byte("pci:v1\n"))
-	writeFile(t, dir, "devices/system/cpu/modalias", []byte("cpu:type:x86\n"))
-	writeFile(t, dir, "devices/c/modalias", nil)
-	writeFile(t, dir, "devices/c/uevent", []byte("MODALIAS=x\n"))
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	got, err := HostModaliases(root)
-	if want := []string{"cpu:type:x86", "pci:v1"}; err != nil || !slices.Equal(got, want) {
-		t.Errorf("got %q, %v, want %q", got, err, want)
-	}
-	other, err := os.OpenRoot(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer other.Close()
-	if _, err := HostModaliases(other); err == nil {
-		t.Error("no error without devices")
 	}
 }

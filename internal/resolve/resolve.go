@@ -84,7 +84,7 @@ func do(v Verb, part, image, format string, args ...any) Step {
 
 // Next says what to do next.
 func Next(p *plan.Plan, f *Facts) Step {
-	part, step := bootPartition(p, f)
+	part, step := BootPartition(p, f)
 	if part == nil {
 		return step
 	}
@@ -123,7 +123,7 @@ func Next(p *plan.Plan, f *Facts) Step {
 
 // Refusals returns why candidates have been refused up to now, in the order in which candidates are tried.
 func Refusals(p *plan.Plan, f *Facts) []Refusal {
-	part, _ := bootPartition(p, f)
+	part, _ := BootPartition(p, f)
 	if part == nil || part.Listing == nil || part.Listing.Err != nil {
 		return nil
 	}
@@ -191,8 +191,8 @@ func nextFor(p *plan.Plan, f *Facts, part *Partition, c File) (Step, *Refusal) {
 	return do(Enter, part.Node, c.Path, "%s image, %s, init %s", img.Tree.Kind, img.Authentic, img.Tree.Init), nil
 }
 
-// bootPartition returns the one partition that may hold boot images, or what to do while there is none.
-func bootPartition(p *plan.Plan, f *Facts) (*Partition, Step) {
+// BootPartition returns the one partition that may hold boot images, or what to do while there is none.
+func BootPartition(p *plan.Plan, f *Facts) (*Partition, Step) {
 	if p.Device.Label != "" {
 		// A volume label is known only after looking at the file system.
 		for i := range f.Partitions {
