@@ -83,6 +83,7 @@ func Features() []Feature {
 		{"ext4", []string{"ext4"}},
 		{"overlay", []string{"overlay"}},
 		{"efivarfs", []string{"efivarfs"}},
+		{"nbd", []string{"nbd"}}, // for ddi.source=nbd
 	}
 }
 

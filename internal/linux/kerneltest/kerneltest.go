@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // Variables of the environment.
@@ -76,4 +78,22 @@ func child(t testing.TB, mode string, attr *syscall.SysProcAttr) string {
 		t.Fatalf("%s: %v:\n%s", mode, err, out.String())
 	}
 	return out.String()
+}
+
+// Loopback brings the loopback interface up, as nobody does in a machine that has just started.
+func Loopback(t testing.TB) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	ifr, err := unix.NewIfreq("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr); err != nil {
+		t.Fatalf("cannot bring lo up: %v", err)
+	}
 }
