@@ -34,11 +34,12 @@ var ErrFileSystem = errors.New("not one of the file systems erofs, squashfs, ext
 // ErrSignature says that bringing up dm-verity failed with a signature for the kernel to check, which may be the reason.
 var ErrSignature = errors.New("cannot have the kernel check the signature")
 
-// Source is a file's bytes on a device.
+// Source is where an image's bytes are.
 type Source struct {
-	Device    string // path of the device that holds the file
+	Device    string // path of the device that holds them, or of a file
 	Extents   extent.List
 	BlockSize int64 // the device's logical block size in bytes
+	Kind      Kind
 	// Copy reads the image into memory instead of using it in place.
 	Copy   bool
 	Memory Memory
@@ -48,6 +49,16 @@ type Source struct {
 	// is the error of Attach that wraps [ErrSignature].
 	Signature []byte
 }
+
+// Kind says what a source's Device is.
+type Kind int
+
+// The kinds.
+const (
+	Shared Kind = iota // a device with other things on it, which must stay usable for others
+	Own                // a device that has the image and nothing else: the device mapper takes it
+	InFile             // a file in memory
+)
 
 // Image is an image that has been brought up. Its devices have names that mean nothing to anybody, until [Image.Settle].
 type Image struct {
@@ -193,12 +204,10 @@ func (img *Image) gather(dev, name string, f *os.File, src Source, data, hash dm
 	default:
 		return "", 0, why
 	}
-	backing, err := loop.Attach(dev, f, loop.Options{DirectIO: true, BlockSize: uint32(src.BlockSize), Offset: offset})
+	device, err := img.under(dev, f, src, offset)
 	if err != nil {
 		return "", 0, err
 	}
-	img.backing = append(img.backing, backing)
-	device := fmt.Sprintf("7:%d", backing.Minor)
 	for i := range targets {
 		targets[i].Params = strings.Replace(targets[i].Params, placeholder, device, 1)
 	}
@@ -210,17 +219,38 @@ func (img *Image) gather(dev, name string, f *os.File, src Source, data, hash dm
 	return fmt.Sprintf("%d:%d", info.Major, info.Minor), hashStart, nil
 }
 
+// under returns the device that the table lies on, as MAJOR:MINOR: one of the image's own, or a loop device.
+func (img *Image) under(dev string, f *os.File, src Source, offset int64) (string, error) {
+	if src.Kind == Own {
+		return dm.Number(f)
+	}
+	// Direct I/O is there so that nothing is held in memory twice; a file in memory is what is held.
+	backing, err := loop.Attach(dev, f, loop.Options{DirectIO: src.Kind != InFile, BlockSize: uint32(src.BlockSize), Offset: offset})
+	if err != nil {
+		return "", err
+	}
+	img.backing = append(img.backing, backing)
+	return fmt.Sprintf("7:%d", backing.Minor), nil
+}
+
 // placeholder stands for the loop device in a table that is made before it.
 const placeholder = "LOOP"
 
 // loopOffset returns where in the partition the loop device begins. Not at its start: a device that begins with the ESP's boot
 // sector has the ESP's UUID for everybody who looks for that, and being read-only would keep the system from writing to its
-// own ESP. Not at the image's first byte either, for the same reason; one block before that nothing begins.
+// own ESP. Not at the image's first byte either, for the same reason; one block before that nothing begins. A file in memory has nothing
+// else in it, and an image behind an initramfs begins anywhere: there the device begins with the image.
 func loopOffset(src Source) int64 {
 	const gap = 4096
 	lowest := int64(math.MaxInt64)
 	for _, e := range src.Extents {
 		lowest = min(lowest, e.Offset)
+	}
+	switch {
+	case src.Kind == Own:
+		return 0
+	case src.Kind == InFile && len(src.Extents) > 0:
+		return lowest
 	}
 	if len(src.Extents) == 0 || lowest < 2*gap {
 		return 0

@@ -153,16 +153,10 @@ func (m *Machine) Unready() bool {
 // Partitions returns the partitions of all disks that have a GPT, by node name. The error joins what could not be read; the
 // partitions of the other disks are returned with it.
 func (m *Machine) Partitions() ([]resolve.Partition, error) {
-	dir, err := m.Sys.Open("class/block")
+	names, err := m.blockDevices()
 	if err != nil {
-		return nil, fmt.Errorf("cannot list block devices: %w", err)
+		return nil, err
 	}
-	names, err := dir.Readdirnames(-1)
-	dir.Close()
-	if err != nil {
-		return nil, fmt.Errorf("cannot list block devices: %w", err)
-	}
-	slices.Sort(names)
 	maps.DeleteFunc(m.disks, func(_ string, d *disk) bool { return errors.Is(d.err, ErrNotReady) })
 	var out []resolve.Partition
 	var errs []error
@@ -176,6 +170,21 @@ func (m *Machine) Partitions() ([]resolve.Partition, error) {
 		}
 	}
 	return out, errors.Join(errs...)
+}
+
+// blockDevices returns the names of all block devices, in order.
+func (m *Machine) blockDevices() ([]string, error) {
+	dir, err := m.Sys.Open("class/block")
+	if err != nil {
+		return nil, fmt.Errorf("cannot list block devices: %w", err)
+	}
+	names, err := dir.Readdirnames(-1)
+	dir.Close()
+	if err != nil {
+		return nil, fmt.Errorf("cannot list block devices: %w", err)
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 // partition returns the partition that the block device is, nil if it is none.

@@ -141,8 +141,7 @@ func (m *Machine) ReadImage(part resolve.Partition, arch gpt.Arch, file string) 
 		img.Err = fmt.Errorf("cannot find the blocks of %s: %w", file, err)
 		return img
 	}
-	r := extent.NewReader(dev, img.Extents)
-	img.Table, img.Signature, img.Err = ReadDDI(r, r.Size(), arch)
+	read(img, dev, img.Extents, arch)
 	if img.Signature != nil {
 		return img
 	}

@@ -40,7 +40,11 @@ type (
 
 // The words themselves.
 const (
-	SourceESP Source = "esp"
+	SourceESP    Source = "esp"
+	SourceInitrd Source = "initrd" // in memory, as a file of the initramfs
+	SourcePmem   Source = "pmem"   // in memory, as a device
+	SourceHTTP   Source = "http"
+	SourceNBD    Source = "nbd"
 
 	AttachDirect Attach = "direct"
 	AttachCopy   Attach = "copy"
@@ -165,7 +169,7 @@ func (p *Plan) set(name, value string, in Input) error {
 	case "attempts":
 		p.Attempts, err = attempts(value)
 	case "source":
-		return words(&p.Sources, value, SourceESP)
+		return p.setSources(value, in)
 	case "device":
 		return p.setDevice(value)
 	case "attach":

@@ -64,7 +64,8 @@ var keyTests = []struct {
 	{"usrhash", false, map[string]string{hash64: hash64}, []string{"", "x"}},
 	{"image", false, map[string]string{"os.raw": "os.raw", "os_*.raw": "os_*.raw", "/images/os.raw": "/images/os.raw", "a[bc]": "a[bc]", "..raw": "..raw"},
 		[]string{"", "[", "a/../b", "..", "../os.raw", "a[", "a\\"}},
-	{"source", false, map[string]string{"esp": "esp"}, []string{"", "esp,esp", "initrd", "http", "esp,", "ESP"}},
+	{"source", false, map[string]string{"esp": "esp", "initrd": "initrd", "pmem,esp": "pmem,esp", "esp,initrd,pmem": "esp,initrd,pmem"},
+		[]string{"", "esp,esp", "http", "esp,nbd", "esp,", "ESP", "disk"}},
 	{"device", false, map[string]string{
 		"PARTUUID=11111111-2222-3333-4444-AAAAAAAAAAAA": "PARTUUID=11111111-2222-3333-4444-aaaaaaaaaaaa",
 		"partuuid=11111111-2222-3333-4444-aaaaaaaaaaaa": "PARTUUID=11111111-2222-3333-4444-aaaaaaaaaaaa",

@@ -110,23 +110,25 @@ type Plan struct {
 	AllowKeys []string
 
 	// What is wanted: defaults, stage1.conf, command line.
-	RootHash   []byte // only an image with this root hash
-	UsrHash    []byte
-	Image      string // name, path or glob on the partition; empty is any
-	Sources    []Source
-	URLs       []string // where to fetch an image from, best first
-	Network    Network  // how, where one is fetched
-	Device     Device
-	Attach     Attach
-	Corruption Corruption // empty is by kind of image
-	Init       string     // the next init's path; empty is by kind of image
-	InitOS     string     // init=, which an OS image's init is taken from where Init is empty
-	Timeout    time.Duration
-	Log        Level
-	Fail       Fail
-	Attempts   int // how often an image may be entered without coming up well before others are tried first; 0 is no limit
-	Break      []Stage
-	Measure    Measure
+	RootHash []byte // only an image with this root hash
+	UsrHash  []byte
+	Image    string   // name, path or glob on the partition; empty is any
+	Sources  []Source // in the order in which they are tried
+	// SourcesByDefault says that nobody named them: one that has nothing is not worth a word.
+	SourcesByDefault bool
+	URLs             []string // where to fetch an image from, best first
+	Network          Network  // how, where one is fetched
+	Device           Device
+	Attach           Attach
+	Corruption       Corruption // empty is by kind of image
+	Init             string     // the next init's path; empty is by kind of image
+	InitOS           string     // init=, which an OS image's init is taken from where Init is empty
+	Timeout          time.Duration
+	Log              Level
+	Fail             Fail
+	Attempts         int // how often an image may be entered without coming up well before others are tried first; 0 is no limit
+	Break            []Stage
+	Measure          Measure
 
 	// MeasureFloor is what stage1.conf says of measuring, empty if nothing: Measure is never less.
 	MeasureFloor Measure
@@ -136,7 +138,7 @@ type Plan struct {
 	// Warnings are sentences for the log about things that will surprise somebody later.
 	Warnings []string
 
-	hasShell bool
+	hasShell, hasFetch bool
 	// given are the keys, without "ddi.", that stood on the command line.
 	given map[string]bool
 }
@@ -147,6 +149,7 @@ type Input struct {
 	Config       []byte // /etc/initddi/stage1.conf, nil if there is none
 	Certificates []CertificateFile
 	HasShell     bool // a shell was built in
+	HasFetch     bool // ddifetch was, which reaches servers
 }
 
 // CertificateFile is a file of the trust store.
@@ -165,7 +168,7 @@ const whereCommandLine = "kernel command line"
 // file cannot be read. With an error the returned plan is still usable for how to fail and how to log, never for booting.
 func New(in Input) (*Plan, error) {
 	p := &Plan{
-		Sources:  []Source{SourceESP},
+		Sources: []Source{SourceESP, SourceInitrd}, SourcesByDefault: true,
 		Timeout:  60 * time.Second,
 		Attach:   AttachDirect,
 		Log:      LevelInfo,
@@ -226,7 +229,7 @@ func (p *Plan) addCommandLine(in Input) []error {
 	p.InitArgs = initArgs
 	var errs []error
 	seen := map[string]bool{}
-	p.hasShell, p.given = in.HasShell, map[string]bool{}
+	p.hasShell, p.hasFetch, p.given = in.HasShell, in.HasFetch, map[string]bool{}
 	quiet := false
 	for _, arg := range initArgs {
 		if len(p.AllowKeys) > 0 {

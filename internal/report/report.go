@@ -48,10 +48,13 @@ type Boot struct {
 
 // Chosen describes the image that is entered.
 type Chosen struct {
-	Partition string     `json:"partition"` // PARTUUID
-	Node      string     `json:"node"`
-	Path      string     `json:"path"`
-	Extents   [][2]int64 `json:"extents"` // byte offset on the partition and length, in file order
+	Source    string `json:"source"`        // "esp", "initrd", "pmem", "http", "nbd"
+	Partition string `json:"partition"`     // PARTUUID of the boot partition, empty for another source
+	Node      string `json:"node"`          // the device that holds the image, empty if there is none
+	Path      string `json:"path"`          // on the partition or in the initramfs, or the name on a server
+	URL       string `json:"url,omitempty"` // on a server
+	// Extents are byte offset on the partition and length, in file order; null for another source.
+	Extents [][2]int64 `json:"extents"`
 	// Beside are the files beside the image that were used; the extents of its hash tree follow those of the image.
 	Beside     []string `json:"beside,omitempty"`
 	RootHash   string   `json:"roothash"`
@@ -88,6 +91,7 @@ type Rollback struct {
 
 // Entry is a candidate that was refused.
 type Entry struct {
+	Source    string `json:"source"`
 	Candidate string `json:"candidate"`
 	Rule      string `json:"rule"`
 	Text      string `json:"text"`

@@ -30,11 +30,11 @@ func sample() *Boot {
 		Rollback:    &Rollback{Mode: "required", Index: 0x018dd100, State: "ready", Floor: 3, Level: 4},
 		Settings:    &Settings{Path: "/loader/ddi/initddi.conf", Accepted: true, Signer: "Somebody", Refusal: "refused"},
 		Chosen: &Chosen{
-			Partition: "11111111-1111-4111-8111-111111111111", Node: "vda1", Path: "/loader/ddi/os.raw", Beside: []string{"/loader/ddi/os.roothash.p7s"}, Extents: [][2]int64{{4096, 8192}, {1 << 40, 512}},
+			Source: "esp", URL: "http://server/os.raw", Partition: "11111111-1111-4111-8111-111111111111", Node: "vda1", Path: "/loader/ddi/os.raw", Beside: []string{"/loader/ddi/os.roothash.p7s"}, Extents: [][2]int64{{4096, 8192}, {1 << 40, 512}},
 			RootHash: strings.Repeat("ab", 32), Signer: "Somebody", SignerHash: strings.Repeat("cd", 32), Pinned: true,
 			Kind: "os", ID: "debian", ImageID: "kiosk", Version: "1.2", FileSystem: "erofs", Device: "root", Corruption: "restart", Copied: true, Init: "/sbin/init",
 		},
-		Refused:  []Entry{{"vda1:/loader/ddi/b.raw", "signed", "vda1:/loader/ddi/b.raw refused (signed)"}},
+		Refused:  []Entry{{"esp", "vda1:/loader/ddi/b.raw", "signed", "vda1:/loader/ddi/b.raw refused (signed)"}},
 		Stages:   []Stage{{"plan", 1000, 20, "text"}},
 		Measured: []Measured{{13, "ddi:os:a:ab:", []string{"sha1", "sha256"}}}, Unmeasured: "there is no TPM",
 		Modules:  []string{"loop", "erofs"},

@@ -4,9 +4,7 @@
 package resolve
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 
 	"github.com/initddi/initddi/internal/plan"
 )
@@ -15,25 +13,13 @@ import (
 // off while it starts has not broken it.
 const goodAttempts = 3
 
-// byRecord splits the candidates into those to be tried first, in the order they have, and those that were entered at earlier boots
-// and did not come up well, the one that failed least often first. Which image a file holds is known only after [Authenticate]; up to
-// then its name decides alone.
-func byRecord(p *plan.Plan, f *Facts, candidates []File) (first, last []File) {
-	tries := func(c File) int {
-		if img := f.Images[c.Path]; img != nil && img.Authentic != nil {
-			return FailedAttempts(p, f, img.Authentic)
-		}
-		return 0
+// failedBefore is [FailedAttempts] of a candidate. Which image a candidate is, is known only after [Authenticate]; up to then its name
+// decides alone.
+func failedBefore(p *plan.Plan, f *Facts, c Candidate) int {
+	if img := f.Images[c.Name()]; img != nil && img.Authentic != nil {
+		return FailedAttempts(p, f, img.Authentic)
 	}
-	for _, c := range candidates {
-		if tries(c) > 0 {
-			last = append(last, c)
-		} else {
-			first = append(first, c)
-		}
-	}
-	slices.SortStableFunc(last, func(a, b File) int { return cmp.Compare(tries(a), tries(b)) })
-	return first, last
+	return 0
 }
 
 // FailedAttempts returns how often the image was entered at earlier boots without coming up well, 0 as long as that is not often enough

@@ -27,7 +27,7 @@ func enteredOf(t *testing.T, p *plan.Plan, record attempt.Record, ours *signer, 
 		if s.Do == nil {
 			return describe(s)
 		}
-		img := f.Images[s.Do.Image]
+		img := f.Images[s.Do.Name()]
 		name := strings.TrimSuffix(strings.TrimPrefix(s.Do.Image, "/loader/ddi/"), ".raw")
 		switch s.Do.Verb {
 		case ReadImage:
@@ -35,7 +35,7 @@ func enteredOf(t *testing.T, p *plan.Plan, record attempt.Record, ours *signer, 
 			if strings.HasPrefix(name, "unsigned") {
 				by = nil
 			}
-			f.Images[s.Do.Image] = ddi(t, hashOf(name), by)
+			f.Images[s.Do.Name()] = ddi(t, hashOf(name), by)
 		case Verify:
 			img.Authentic, img.Refusal = Authenticate(p, "vda1:"+s.Do.Image, gpt.X86_64, img)
 		case Attach:

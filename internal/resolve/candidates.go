@@ -134,27 +134,23 @@ func isNumber(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// tooMany is the refusal of the candidates that were not looked at.
-func tooMany(part *Partition, more int) Refusal {
-	return Refusal{Candidate: "/dev/" + part.Node, Rule: RuleFound, Found: fmt.Sprintf("%d images more", more),
+// tooMany is the refusal of the candidates of a source that were not looked at.
+func tooMany(source plan.Source, first Candidate, more int) Refusal {
+	r := Refusal{Candidate: string(source), Rule: RuleFound, Found: fmt.Sprintf("%d images more", more),
 		Wanted: fmt.Sprintf("at most %d: these were not looked at", MaxCandidates)}
+	if source == plan.SourceESP {
+		r.Candidate = "/dev/" + first.Node
+	}
+	return r
 }
 
 // noCandidate is the refusal for an empty partition.
 func noCandidate(p *plan.Plan, f *Facts, part *Partition) Refusal {
-	r := Refusal{Candidate: "/dev/" + part.Node, Rule: RuleFound, Found: "no image", Wanted: "a file *.raw in " + sharedDir}
+	wanted := "a file *.raw in " + sharedDir
 	if own := ownDir(f.Firmware.UKI); own != "" {
-		r.Wanted += " or " + own
+		wanted += " or " + own
 	}
-	if p.Image != "" {
-		r.Wanted += " that is named " + p.Image + " (ddi.image=)"
-	}
-	if n := len(part.Listing.Files); n > 0 {
-		var names []string
-		for _, file := range part.Listing.Files[:min(n, 8)] {
-			names = append(names, file.Path)
-		}
-		r.Found += " among " + strings.Join(names, ", ")
-	}
-	return r
+	r := nothingFound(p, plan.SourceESP, part.Listing.Files, wanted)
+	r.Candidate = "/dev/" + part.Node
+	return *r
 }

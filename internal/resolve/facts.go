@@ -19,15 +19,25 @@ import (
 type Facts struct {
 	Firmware   Firmware    `json:"firmware"`
 	Partitions []Partition `json:"partitions"`
+	// Initrd is what the boot loader left in memory and could be an image: files of the initramfs.
+	Initrd *Listing `json:"initrd,omitempty"`
+	// Pmem are the devices of persistent memory.
+	Pmem []Device `json:"pmem,omitempty"`
+	// Servers is what a server offers, by the source that it is; nothing as long as it was not asked.
+	Servers map[plan.Source]*Listing `json:"servers,omitempty"`
 	// Settings is what is known of initddi.conf on the boot partition, nil as long as nobody has read it.
 	Settings *Settings `json:"-"`
 	// Floor is the rollback floor of this machine, nil as long as nobody has read it.
 	Floor *floor.Floor `json:"-"`
-	// Images holds what is known of each candidate, by the path of its file on the boot partition.
+	// Images holds what is known of each candidate, by its name ([Candidate.Name]).
 	Images map[string]*Image `json:"images,omitempty"`
 	// Settled says that every driver that was wanted has been loaded and that no device has appeared for a while. Only
 	// then does "the only one" mean anything.
 	Settled bool `json:"settled"`
+	// Late says that the boot partition could have appeared by now: if nothing says which one it is, and that it must be there, other
+	// sources may be looked at. TimeUp says that nothing is waited for any more.
+	Late   bool `json:"late,omitempty"`
+	TimeUp bool `json:"time_up,omitempty"`
 	// Kernel is known when its device mapper is there.
 	Kernel Kernel `json:"kernel"`
 	// Record is what became of earlier boots; it orders what is acceptable and has no say in what is.
@@ -65,26 +75,30 @@ func (p Partition) Designator() gpt.Designator {
 	return d
 }
 
-// Listing is what a partition's FAT file system holds in the directories that were asked for.
+// Listing is the files that a source has: a partition's FAT file system in the directories that were asked for, the initramfs, a server.
 type Listing struct {
-	FileSystem string `json:"file_system"` // "FAT12", "FAT16", "FAT32"
+	FileSystem string `json:"file_system,omitempty"` // of a partition: "FAT12", "FAT16", "FAT32"
 	Label      string `json:"label,omitempty"`
 	Files      []File `json:"files,omitempty"`
 	// Dirs are the directories that were read.
 	Dirs []string `json:"-"`
-	// Err says why the file system cannot be read.
+	// Err says why the file system cannot be read, or the server gives no answer.
 	Err error `json:"-"`
 }
 
-// File is a file on the boot partition.
+// File is a file that may be an image.
 type File struct {
-	Path string `json:"path"` // from the partition's root, with '/' at the front, in the case it has on disk
-	Size int64  `json:"size"`
+	// Path is from the root of the partition or of the initramfs, with '/' at the front, in the case it has on disk; of a file on a server
+	// it is the name alone.
+	Path string `json:"path"`
+	Size int64  `json:"size"` // in bytes, 0 if a server does not say
+	URL  string `json:"url,omitempty"`
 }
 
 // Image is what is known of one candidate.
 type Image struct {
-	// Extents are where the image's bytes lie: its file's, and behind them those of the hash tree beside it, if there is one.
+	// Extents are where the image's bytes lie on the partition or the device, or in the file: its own, and behind them those of the hash tree
+	// beside it, if there is one.
 	Extents extent.List `json:"-"`
 	// Table is nil for a file system without a partition table.
 	Table *gpt.Table `json:"-"`

@@ -63,7 +63,7 @@ func TestNextFromNothingToEnter(t *testing.T) {
 	f.Partitions[0].Listing = &Listing{Files: filesOf("/loader/ddi/x.sysext.raw", os)}
 	wantStep(t, p, f, "read-image vda1 "+os)
 	img := ddi(t, hashOf("image"), ours)
-	f.Images[os] = img
+	f.Images["vda1:"+os] = img
 	wantStep(t, p, f, "verify vda1 "+os)
 	img.Authentic, img.Refusal = Authenticate(p, "vda1:"+os, gpt.X86_64, img)
 	s := wantStep(t, p, f, "attach vda1 "+os)
@@ -94,17 +94,17 @@ func TestNextTriesTheNext(t *testing.T) {
 	f.Partitions[0].Listing = &Listing{Files: filesOf("/loader/ddi/os_4.raw", "/loader/ddi/os_3.raw", "/loader/ddi/os_2.raw", "/loader/ddi/os_1.raw")}
 	file := func(n int) string { return fmt.Sprintf("/loader/ddi/os_%d.raw", n) }
 
-	f.Images[file(4)] = &Image{Err: errors.New("a hole in the file")}
+	f.Images["vda1:"+file(4)] = &Image{Err: errors.New("a hole in the file")}
 	wantStep(t, p, f, "read-image vda1 "+file(3))
-	f.Images[file(3)] = ddi(t, hashOf("3"), nil)
+	f.Images["vda1:"+file(3)] = ddi(t, hashOf("3"), nil)
 	wantStep(t, p, f, "verify vda1 "+file(3))
-	_, f.Images[file(3)].Refusal = Authenticate(p, "vda1:"+file(3), gpt.X86_64, f.Images[file(3)])
+	_, f.Images["vda1:"+file(3)].Refusal = Authenticate(p, "vda1:"+file(3), gpt.X86_64, f.Images["vda1:"+file(3)])
 	wantStep(t, p, f, "read-image vda1 "+file(2))
 
 	two := ddi(t, hashOf("2"), ours)
 	two.Authentic, _ = Authenticate(p, "vda1:"+file(2), gpt.X86_64, two)
 	two.Device, two.Err = "dm-1", errors.New("no superblock")
-	f.Images[file(2)] = two
+	f.Images["vda1:"+file(2)] = two
 	// What came up half-way goes away before anything else is tried.
 	s := wantStep(t, p, f, "discard vda1 "+file(2))
 	if !strings.Contains(s.Do.Reason, "no superblock") {
@@ -116,7 +116,7 @@ func TestNextTriesTheNext(t *testing.T) {
 	one := ddi(t, hashOf("1"), ours)
 	one.Authentic, _ = Authenticate(p, "vda1:"+file(1), gpt.X86_64, one)
 	one.Device, one.Tree = "dm-1", osTree(t, "ID=fedora\n")
-	f.Images[file(1)] = one
+	f.Images["vda1:"+file(1)] = one
 	s = wantStep(t, p, f, "discard vda1 "+file(1))
 	if !strings.Contains(s.Do.Reason, "found ID=fedora, wanted ID=debian") {
 		t.Errorf("the reason is %q", s.Do.Reason)
@@ -246,7 +246,7 @@ func TestRefusals(t *testing.T) {
 	read := func(file string, img *Image) {
 		t.Helper()
 		wantStep(t, p, f, "read-image vda1 "+file)
-		f.Images[file] = img
+		f.Images["vda1:"+file] = img
 		if img.Err == nil {
 			wantStep(t, p, f, "verify vda1 "+file)
 			img.Authentic, img.Refusal = Authenticate(p, "vda1:"+file, gpt.X86_64, img)
@@ -290,13 +290,13 @@ func TestTooManyCandidates(t *testing.T) {
 		if s.Do == nil || s.Do.Verb != ReadImage {
 			t.Fatalf("got %s", describe(s))
 		}
-		f.Images[s.Do.Image] = &Image{Err: errors.New("noise")}
+		f.Images[s.Do.Name()] = &Image{Err: errors.New("noise")}
 	}
 	s := Next(p, f)
 	if len(s.Refused) != MaxCandidates+1 {
 		t.Fatalf("%d refusals, wanted one for each candidate and one for the rest", len(s.Refused))
 	}
-	if f.Images["/loader/ddi/os_3.raw"] == nil || f.Images["/loader/ddi/os_2.raw"] != nil {
+	if f.Images["vda1:/loader/ddi/os_3.raw"] == nil || f.Images["vda1:/loader/ddi/os_2.raw"] != nil {
 		t.Error("it is not the newest that are tried")
 	}
 	wantRefusal(t, &s.Refused[MaxCandidates], RuleFound, "3 images more", "at most 256")

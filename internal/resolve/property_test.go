@@ -74,7 +74,7 @@ func TestNextNeverSkipsACheck(t *testing.T) {
 			if chance(20) {
 				img.Err = errors.New("broken")
 			}
-			f.Images[name] = &img
+			f.Images["vda1:"+name] = &img
 		}
 		s := Next(p, f)
 		if s.Do == nil {
@@ -93,7 +93,7 @@ func TestNextNeverSkipsACheck(t *testing.T) {
 // checkStep holds an action against what must be known before it.
 func checkStep(t *testing.T, p *plan.Plan, f *Facts, a *Action) {
 	t.Helper()
-	img := f.Images[a.Image]
+	img := f.Images[a.Name()]
 	sound := img != nil && img.Err == nil && img.Refusal == nil
 	switch a.Verb {
 	case Attach, Mount:
@@ -139,7 +139,7 @@ func TestNextEnds(t *testing.T) {
 				break
 			}
 			name := last.Do.Image
-			img := f.Images[name]
+			img := f.Images["vda1:"+name]
 			failed := last.Do.Verb != Discard && last.Do.Verb != ListPartition && fails()
 			if failed {
 				broken = append(broken, name)
@@ -152,7 +152,7 @@ func TestNextEnds(t *testing.T) {
 				if failed {
 					c = *unsigned
 				}
-				f.Images[name] = &c
+				f.Images["vda1:"+name] = &c
 			case Verify:
 				img.Authentic, img.Refusal = Authenticate(p, name, gpt.X86_64, img)
 				if failed && img.Refusal == nil {

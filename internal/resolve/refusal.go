@@ -5,6 +5,8 @@ package resolve
 
 import (
 	"fmt"
+
+	"github.com/initddi/initddi/internal/plan"
 )
 
 // Rule names what a candidate fell short of. The words are stable: tests, tools and docs/ERRORS.md use them.
@@ -13,6 +15,8 @@ type Rule string
 // The rules.
 const (
 	RuleOnePartition Rule = "one-partition" // exactly one partition must answer
+	RuleMissing      Rule = "missing"       // the partition must appear in time
+	RuleReachable    Rule = "reachable"     // a server must answer
 	RuleFileSystem   Rule = "file-system"   // the partition's FAT must be readable
 	RuleFound        Rule = "found"         // there must be an image
 	RuleReadable     Rule = "readable"      // partition table, superblock and file must be sound
@@ -32,11 +36,13 @@ const (
 
 // Refusal says which candidate fell short of which rule, and both values that differ.
 type Refusal struct {
-	Candidate string `json:"candidate"`
-	Rule      Rule   `json:"rule"`
-	Found     string `json:"found,omitempty"`
-	Wanted    string `json:"wanted,omitempty"`
-	Err       error  `json:"-"`
+	// Source is where the candidate comes from; Candidate is its name, or what there is of the source if the whole of it is refused.
+	Source    plan.Source `json:"source,omitempty"`
+	Candidate string      `json:"candidate"`
+	Rule      Rule        `json:"rule"`
+	Found     string      `json:"found,omitempty"`
+	Wanted    string      `json:"wanted,omitempty"`
+	Err       error       `json:"-"`
 }
 
 // Error makes one sentence.

@@ -24,6 +24,7 @@ type Verb string
 // The actions, in the order in which a boot carries them out.
 const (
 	ListPartition Verb = "list-partition" // read the FAT directories that may hold images
+	ListSource    Verb = "list-source"    // ask a server which images it has
 	ReadSettings  Verb = "read-settings"  // read initddi.conf and its signature, and decide about them: AcceptSettings
 	ReadFloor     Verb = "read-floor"     // read the rollback floor out of the TPM
 	ReadImage     Verb = "read-image"     // read a candidate's partition table and signature
@@ -36,24 +37,44 @@ const (
 
 // Action is one step, with the reason for it.
 type Action struct {
-	Verb      Verb   `json:"verb"`
-	Partition string `json:"partition"`
+	Verb   Verb        `json:"verb"`
+	Source plan.Source `json:"source"`
+	// Partition is the device's name below /dev, where there is one.
+	Partition string `json:"partition,omitempty"`
 	// Dirs are the directories that ListPartition reads.
 	Dirs []string `json:"dirs,omitempty"`
-	// Image is the candidate's path on the partition.
+	// Image is the candidate's path on the partition or in the initramfs, or its name on a server, URL where it is there.
 	Image  string `json:"image,omitempty"`
+	URL    string `json:"url,omitempty"`
 	Reason string `json:"reason"`
 }
 
+// Name is that of the candidate, as [Candidate.Name] has it; for an action that is about a source, the source's.
+func (a *Action) Name() string {
+	c := Candidate{a.Source, a.Partition, File{Path: a.Image, URL: a.URL}}
+	if name := c.Name(); name != string(a.Source)+":" && name != "" {
+		return name
+	}
+	return string(a.Source)
+}
+
+// FileName is what the candidate is called by its measurement: its file's path or name, or the device's.
+func (a *Action) FileName() string {
+	if a.Image == "" {
+		return a.Partition
+	}
+	return a.Image
+}
+
 func (a Action) String() string {
-	s := string(a.Verb) + " /dev/" + a.Partition
-	if a.Image != "" {
-		s += ":" + a.Image
+	s := a.Name()
+	if a.Partition != "" {
+		s = "/dev/" + s
 	}
 	for _, d := range a.Dirs {
 		s += " " + d
 	}
-	return s + ": " + a.Reason
+	return string(a.Verb) + " " + s + ": " + a.Reason
 }
 
 // Stage returns the ddi.break= stage that the action belongs to.
@@ -78,81 +99,32 @@ type Step struct {
 	Refused []Refusal `json:"refused,omitempty"`
 }
 
-func do(v Verb, part, image, format string, args ...any) Step {
-	return Step{Do: &Action{Verb: v, Partition: part, Image: image, Reason: fmt.Sprintf(format, args...)}}
+func do(v Verb, c Candidate, format string, args ...any) Step {
+	return Step{Do: &Action{Verb: v, Source: c.Source, Partition: c.Node, Image: c.Path, URL: c.URL, Reason: fmt.Sprintf(format, args...)}}
 }
 
 // Next says what to do next.
 func Next(p *plan.Plan, f *Facts) Step {
-	part, step := BootPartition(p, f)
-	if part == nil {
-		return step
+	step, refused := walk(p, f)
+	if step.Do == nil && step.Missing == "" {
+		step.Refused = refused
 	}
-	if part.Listing == nil {
-		return list(p, f, part)
-	}
-	if err := part.Listing.Err; err != nil {
-		return Step{Refused: []Refusal{{Candidate: "/dev/" + part.Node, Rule: RuleFileSystem, Err: err}}}
-	}
-	if file := settingsFile(f, part.Listing.Files); file != "" && f.Settings == nil {
-		return do(ReadSettings, part.Node, file, "it may choose among what is acceptable")
-	}
-	if dir := imageDir(p.Image); dir != "" && !slices.Contains(part.Listing.Dirs, dir) {
-		return list(p, f, part) // the settings named it
-	}
-	if hasFloor(p) && f.Floor == nil {
-		return do(ReadFloor, part.Node, "", "rollback=%s", p.Rollback)
-	}
-	candidates, more := ordered(p, f, part)
-	var refused []Refusal
-	for _, c := range candidates {
-		step, r := nextFor(p, f, part, c)
-		if r == nil {
-			return step
-		}
-		refused = append(refused, *r)
-	}
-	switch {
-	case len(refused) == 0:
-		refused = []Refusal{noCandidate(p, f, part)}
-	case more > 0:
-		refused = append(refused, tooMany(part, more))
-	}
-	return Step{Refused: refused}
+	return step
 }
 
-// Refusals returns why candidates have been refused up to now, in the order in which candidates are tried.
+// Refusals returns why candidates, and whole sources, have been refused up to now, in the order in which they are tried.
 func Refusals(p *plan.Plan, f *Facts) []Refusal {
-	part, _ := BootPartition(p, f)
-	if part == nil || part.Listing == nil || part.Listing.Err != nil {
-		return nil
-	}
-	candidates, _ := ordered(p, f, part)
-	var out []Refusal
-	for _, c := range candidates {
-		if r := refusalOf(p, f, part, c); r != nil {
-			out = append(out, *r)
-		}
-	}
-	return out
+	_, refused := walk(p, f)
+	return refused
 }
 
-// MaxCandidates is how many files are looked at before a boot gives up. Each takes time and memory, and whoever can write to the
-// boot partition can name any number; nobody keeps that many images there.
+// MaxCandidates is how many files of a source are looked at before a boot gives it up. Each takes time and memory, and whoever can write to
+// the boot partition can name any number; nobody keeps that many images there.
 const MaxCandidates = 256
 
-// ordered returns the candidates on the partition in the order in which they are tried, and how many there are besides.
-func ordered(p *plan.Plan, f *Facts, part *Partition) (list []File, more int) {
-	list = Candidates(p, f.Firmware.UKI, part.Listing.Files)
-	more = max(0, len(list)-MaxCandidates)
-	first, last := byRecord(p, f, list[:len(list)-more])
-	return slices.Concat(first, last), more
-}
-
 // refusalOf returns why a candidate was refused, nil if it was not, or not yet.
-func refusalOf(p *plan.Plan, f *Facts, part *Partition, c File) *Refusal {
-	img := f.Images[c.Path]
-	name := part.Node + ":" + c.Path
+func refusalOf(p *plan.Plan, f *Facts, c Candidate) *Refusal {
+	img, name := f.Images[c.Name()], c.Name()
 	switch {
 	case img == nil:
 		return nil
@@ -170,34 +142,46 @@ func refusalOf(p *plan.Plan, f *Facts, part *Partition, c File) *Refusal {
 }
 
 // nextFor returns what to do about one candidate, or why it was refused.
-func nextFor(p *plan.Plan, f *Facts, part *Partition, c File) (Step, *Refusal) {
-	img := f.Images[c.Path]
+func nextFor(p *plan.Plan, f *Facts, c Candidate) (Step, *Refusal) {
+	img := f.Images[c.Name()]
 	if img == nil {
-		return do(ReadImage, part.Node, c.Path, "it is the first candidate that was not refused"), nil
+		return do(ReadImage, c, "it is the first candidate that was not refused"), nil
 	}
-	refusal := refusalOf(p, f, part, c)
+	refusal := refusalOf(p, f, c)
 	switch {
 	case refusal != nil && img.Device != "":
-		return do(Discard, part.Node, c.Path, "%s", refusal.Error()), nil
+		return do(Discard, c, "%s", refusal.Error()), nil
 	case refusal != nil:
 		return Step{}, refusal
 	case img.Authentic == nil:
-		return do(Verify, part.Node, c.Path, "nothing of an image is used before its root hash is known to be acceptable"), nil
+		return do(Verify, c, "nothing of an image is used before its root hash is known to be acceptable"), nil
 	case img.Device == "":
-		return do(Attach, part.Node, c.Path, "%s", img.Authentic), nil
+		return do(Attach, c, "%s", img.Authentic), nil
 	case img.Tree == nil:
-		return do(Mount, part.Node, c.Path, "what the verified tree says of itself decides, not its file name"), nil
+		return do(Mount, c, "what the verified tree says of itself decides, not its file name"), nil
 	}
-	return do(Enter, part.Node, c.Path, "%s image, %s, init %s", img.Tree.Kind, img.Authentic, img.Tree.Init), nil
+	return do(Enter, c, "%s image, %s, init %s", img.Tree.Kind, img.Authentic, img.Tree.Init), nil
 }
 
-// BootPartition returns the one partition that may hold boot images, or what to do while there is none.
+// BootPartition returns the one partition that may hold boot images, nil while there is none. The step says then what is missing, what to look
+// at first, or why there cannot be one.
 func BootPartition(p *plan.Plan, f *Facts) (*Partition, Step) {
+	part, step, r := bootPartition(p, f)
+	if r != nil && step.Missing == "" {
+		r.Source = plan.SourceESP
+		step.Refused = []Refusal{*r}
+	}
+	return part, step
+}
+
+// bootPartition returns the one partition that may hold boot images, or what to do while there is none. Something that is missing, with
+// a refusal: others may be looked at meanwhile.
+func bootPartition(p *plan.Plan, f *Facts) (*Partition, Step, *Refusal) {
 	if p.Device.Label != "" {
 		// A volume label is known only after looking at the file system.
 		for i := range f.Partitions {
 			if q := &f.Partitions[i]; q.Listing == nil && isBootType(q.Designator()) {
-				return nil, list(p, f, q)
+				return nil, list(p, f, q), nil
 			}
 		}
 	}
@@ -207,23 +191,31 @@ func BootPartition(p *plan.Plan, f *Facts) (*Partition, Step) {
 			found = append(found, &f.Partitions[i])
 		}
 	}
-	unique := p.Device.IsZero() && f.Firmware.BootPartition.IsZero() || p.Device.Label != "" || p.Device.PartLabel != ""
+	named := !p.Device.IsZero() || !f.Firmware.BootPartition.IsZero()
+	unique := !named || p.Device.Label != "" || p.Device.PartLabel != ""
 	switch {
 	case len(found) == 0:
-		return nil, Step{Missing: wanted(p, f)}
+		missing := &Refusal{Candidate: wanted(p, f), Rule: RuleMissing, Found: "no such partition", Wanted: "one that appears in time"}
+		switch {
+		case f.TimeUp:
+			return nil, Step{}, missing
+		case named || !f.Late || !f.Settled:
+			missing = nil
+		}
+		return nil, Step{Missing: wanted(p, f)}, missing
 	case len(found) > 1:
 		var names []string
 		for _, q := range found {
 			names = append(names, fmt.Sprintf("/dev/%s (PARTUUID=%s)", q.Node, q.UUID))
 		}
-		return nil, Step{Refused: []Refusal{{
+		return nil, Step{}, &Refusal{
 			Candidate: wanted(p, f), Rule: RuleOnePartition,
 			Found: strings.Join(names, ", "), Wanted: "one partition; ddi.device= can name it",
-		}}}
+		}
 	case unique && !f.Settled:
-		return nil, Step{Missing: "the other disks, to know that /dev/" + found[0].Node + " is " + wanted(p, f)}
+		return nil, Step{Missing: "the other disks, to know that /dev/" + found[0].Node + " is " + wanted(p, f)}, nil
 	}
-	return found[0], Step{}
+	return found[0], Step{}, nil
 }
 
 func isBootType(d gpt.Designator) bool { return d == gpt.ESP || d == gpt.XBOOTLDR }
@@ -260,7 +252,7 @@ const sharedDir = "/loader/ddi"
 
 // list returns the action that reads the directories in which images may lie.
 func list(p *plan.Plan, f *Facts, part *Partition) Step {
-	a := Action{Verb: ListPartition, Partition: part.Node, Reason: "it is " + wanted(p, f)}
+	a := Action{Verb: ListPartition, Source: plan.SourceESP, Partition: part.Node, Reason: "it is " + wanted(p, f)}
 	if own := ownDir(f.Firmware.UKI); own != "" {
 		a.Dirs = append(a.Dirs, own)
 	}

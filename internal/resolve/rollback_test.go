@@ -71,7 +71,7 @@ func TestNextReadsTheFloor(t *testing.T) {
 	img := ddi(t, hashOf("image"), ours)
 	img.Authentic, _ = Authenticate(p, "vda1:"+os, gpt.X86_64, img)
 	img.Device, img.Tree = "dm-0", osTree(t, "ID=debian\nINITDDI_SECURITY_LEVEL=1\n")
-	f.Images[os] = img
+	f.Images["vda1:"+os] = img
 	wantStep(t, p, f, "discard vda1 "+os)
 	img.Device = ""
 	wantStep(t, p, f, "refused: rollback vda1:"+os)

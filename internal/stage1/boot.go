@@ -40,6 +40,10 @@ type boot struct {
 	images  map[string]*apply.Image
 	unready map[string]error // partitions that could not be opened at the last look
 	passed  map[plan.Stage]bool
+	source  plan.Source   // the one that is at work, empty before the first
+	told    []string      // refusals that were written to the log
+	late    *TimeoutError // what was missing when ddi.timeout= was over
+	started time.Time     // when waiting for devices began
 	args    []string
 	env     []string
 	calm    func() // ends what hurry began
@@ -161,6 +165,7 @@ func (b *boot) begin(ctx context.Context) error {
 		text += ", Secure Boot on"
 	}
 	b.done("firmware", end(text), "%s", text)
+	b.facts.Initrd = b.machine.ListInitrd(b.world.Root)
 	b.rescan()
 	return nil
 }
@@ -180,19 +185,20 @@ func (b *boot) rescan() {
 			}
 		}
 	}
-	b.facts.Partitions = parts
+	b.facts.Partitions, b.facts.Pmem = parts, b.machine.Pmem()
 }
 
 // loop carries out what resolve says until it says that there is nothing left to do.
 func (b *boot) loop() error {
-	deadline := time.Now().Add(b.plan.Timeout)
+	b.started = time.Now()
+	deadline := b.started.Add(b.plan.Timeout)
 	endWait := b.report.Begin(process.Uptime, "storage")
 	found := false
 	for {
 		step := resolve.Next(b.plan, &b.facts)
 		switch {
 		case step.Refused != nil:
-			return &RefusedError{Refusals: step.Refused}
+			return &RefusedError{Refusals: step.Refused, Late: b.late}
 		case step.Do == nil:
 			if err := b.wait(step.Missing, deadline); err != nil {
 				return err
@@ -200,12 +206,13 @@ func (b *boot) loop() error {
 		default:
 			if !found {
 				found = true
-				text := "/dev/" + step.Do.Partition + ": " + step.Do.Reason
+				text := b.where(step.Do) + ": " + step.Do.Reason
 				b.done("storage", endWait(text), "%s", text)
 			}
 			if err := b.stopBefore(step.Do.Stage()); err != nil {
 				return err
 			}
+			b.turnTo(step.Do.Source)
 			if err := b.carryOut(step.Do); err != nil {
 				return err
 			}
@@ -213,78 +220,101 @@ func (b *boot) loop() error {
 	}
 }
 
+// where names what holds the candidates that an action is about.
+func (b *boot) where(a *resolve.Action) string {
+	if a.Partition != "" {
+		return "/dev/" + a.Partition
+	}
+	return string(a.Source)
+}
+
 // carryOut does what an action says and puts what came of it into the facts. An error is one that ends the boot; what is
 // wrong with a candidate is a fact.
 func (b *boot) carryOut(a *resolve.Action) error {
-	name := string(a.Verb)
+	name, candidate := string(a.Verb), a.Name()
 	end := b.report.Begin(process.Uptime, name)
-	part := findPartition(b.facts.Partitions, a.Partition)
-	img := b.facts.Images[a.Image]
+	img := b.facts.Images[candidate]
 	text := a.Image
 	switch a.Verb {
 	case resolve.ListPartition:
-		listing := b.machine.List(*part, a.Dirs)
-		if b.notReady(part.Node, listing.Err) {
+		if text = b.list(a); text == "" {
 			return nil
 		}
-		part.Listing = listing
-		text = fmt.Sprintf("%s on /dev/%s holds %d files in %s", part.Listing.FileSystem, part.Node, len(part.Listing.Files), strings.Join(a.Dirs, ", "))
-		if part.Listing.Err != nil {
-			text = part.Listing.Err.Error()
-		}
 	case resolve.ReadSettings:
-		return b.readSettings(part, a.Image, end)
+		return b.readSettings(findPartition(b.facts.Partitions, a.Partition), a.Image, end)
 	case resolve.ReadFloor:
 		text = b.readFloor()
 	case resolve.ReadImage:
-		img = b.machine.ReadImage(*part, b.arch, a.Image)
-		b.facts.Images[a.Image] = img
+		img = readImage(b.world, b.machine, &b.facts, b.arch, a)
+		b.facts.Images[candidate] = img
 		boundExtents(b.facts.Images, img)
-		text = fmt.Sprintf("%s: %d bytes in %d extents", a.Image, img.Extents.Size(), len(img.Extents))
+		text = fmt.Sprintf("%s: %d bytes in %d extents", candidate[strings.IndexByte(candidate, ':')+1:], img.Extents.Size(), len(img.Extents))
 		if img.Table != nil && img.Table.Backup {
 			text += fmt.Sprintf(", by the backup of its partition table: %v", img.Table.PrimaryErr)
 		}
 	case resolve.Verify:
-		img.Authentic, img.Refusal = resolve.Authenticate(b.plan, part.Node+":"+a.Image, b.arch, img)
-		if img.Authentic != nil {
-			text = img.Authentic.String()
-			if !img.Authentic.Vouched() {
-				b.log.Warn("%s: whoever can write to the disk decides what runs here", text)
-			}
-			if n := resolve.FailedAttempts(b.plan, &b.facts, img.Authentic); n > 0 {
-				text += fmt.Sprintf(", but entered %d times without coming up well: the others are tried first", n)
-			}
-		}
+		text = b.authenticate(candidate, img)
 	case resolve.Attach:
 		if err := b.openStack(); err != nil {
 			return err
 		}
-		text = b.attach(part, a.Image, img)
+		text = b.attach(a, img)
 	case resolve.Mount:
-		text = b.mount(part, a.Image, img)
+		text = b.mount(candidate, img)
 	case resolve.Discard:
 		if img.Refusal == nil && img.Err == nil {
 			// Refused by the identity rules just now; anything else was logged when it happened.
 			b.log.Err("%s", a.Reason)
+			b.told = append(b.told, a.Reason)
 		}
-		b.discard(a.Image, img)
+		b.discard(candidate, img)
 		return nil
 	case resolve.Enter:
-		return b.enter(part, a.Image, img)
+		return b.enter(a, img)
 	}
 	d := end(text)
 	if img != nil && img.Err != nil {
 		img.Forget()
-		b.log.Err("%v", &resolve.Refusal{Candidate: part.Node + ":" + a.Image, Rule: resolve.RuleReadable, Err: img.Err})
+		b.refuse(&resolve.Refusal{Candidate: candidate, Rule: resolve.RuleReadable, Err: img.Err})
 		return nil
 	}
 	if img != nil && img.Refusal != nil {
 		img.Forget()
-		b.log.Err("%v", img.Refusal)
+		b.refuse(img.Refusal)
 		return nil
 	}
 	b.done(name, d, "%s", text)
 	return nil
+}
+
+// list reads the directories of a partition; an empty text says that it is not ready.
+func (b *boot) list(a *resolve.Action) string {
+	part := findPartition(b.facts.Partitions, a.Partition)
+	listing := b.machine.List(*part, a.Dirs)
+	if b.notReady(part.Node, listing.Err) {
+		return ""
+	}
+	part.Listing = listing
+	if listing.Err != nil {
+		return listing.Err.Error()
+	}
+	return fmt.Sprintf("%s on /dev/%s holds %d files in %s", listing.FileSystem, part.Node, len(listing.Files), strings.Join(a.Dirs, ", "))
+}
+
+// authenticate has resolve judge an image by its partition table and signature.
+func (b *boot) authenticate(candidate string, img *resolve.Image) string {
+	img.Authentic, img.Refusal = resolve.Authenticate(b.plan, candidate, b.arch, img)
+	if img.Authentic == nil {
+		return ""
+	}
+	text := img.Authentic.String()
+	if !img.Authentic.Vouched() {
+		b.log.Warn("%s: whoever can write to the disk decides what runs here", text)
+	}
+	if n := resolve.FailedAttempts(b.plan, &b.facts, img.Authentic); n > 0 {
+		text += fmt.Sprintf(", but entered %d times without coming up well: the others are tried first", n)
+	}
+	return text
 }
 
 // openStack opens the device mapper, when the loop device and dm-verity are there as well. Without them no image can be used, so
@@ -305,16 +335,12 @@ func (b *boot) openStack() error {
 }
 
 // attach brings dm-verity up; an image that cannot be is marked so.
-func (b *boot) attach(part *resolve.Partition, file string, img *resolve.Image) string {
-	src := apply.Source{
-		Device: "/dev/" + part.Node, Extents: img.Extents, BlockSize: part.SectorSize,
-		Copy: b.plan.Attach == plan.AttachCopy, Memory: b.copying(),
-	}
-	up, err := b.attachAsking(src, part.Node+":"+file, img)
+func (b *boot) attach(a *resolve.Action, img *resolve.Image) string {
+	up, err := b.attachAsking(b.place(a, img), a.Name(), img)
 	if err != nil {
 		return err.Error()
 	}
-	b.images[file] = up
+	b.images[a.Name()] = up
 	img.Device = up.Device
 	if up.Copied != nil {
 		return fmt.Sprintf("/dev/%s: %d MiB in memory", up.Device, up.Superblock.DataSize()>>20)
@@ -323,11 +349,11 @@ func (b *boot) attach(part *resolve.Partition, file string, img *resolve.Image) 
 }
 
 // mount mounts the verified file system detached and reads what it says of itself.
-func (b *boot) mount(part *resolve.Partition, file string, img *resolve.Image) string {
-	up := b.images[file]
+func (b *boot) mount(candidate string, img *resolve.Image) string {
+	up := b.images[candidate]
 	fail := func(err error) string {
 		if up.Corrupt() {
-			img.Refusal = &resolve.Refusal{Candidate: part.Node + ":" + file, Rule: resolve.RuleVerity, Err: err, Found: "a block that is not what was signed", Wanted: "root hash " + hex.EncodeToString(img.Authentic.RootHash)}
+			img.Refusal = &resolve.Refusal{Candidate: candidate, Rule: resolve.RuleVerity, Err: err, Found: "a block that is not what was signed", Wanted: "root hash " + hex.EncodeToString(img.Authentic.RootHash)}
 		} else {
 			img.Err = err
 		}
@@ -337,7 +363,7 @@ func (b *boot) mount(part *resolve.Partition, file string, img *resolve.Image) s
 	if err != nil {
 		return fail(err)
 	}
-	if img.Refusal = resolve.CheckFileSystem(b.plan, part.Node+":"+file, img.Authentic.Designator, fstype); img.Refusal != nil {
+	if img.Refusal = resolve.CheckFileSystem(b.plan, candidate, img.Authentic.Designator, fstype); img.Refusal != nil {
 		return img.Refusal.Error()
 	}
 	if err := b.devices.needFileSystem(fstype); err != nil {
@@ -355,10 +381,10 @@ func (b *boot) mount(part *resolve.Partition, file string, img *resolve.Image) s
 }
 
 // discard takes a refused candidate's devices away. What refused it stays among the facts.
-func (b *boot) discard(file string, img *resolve.Image) {
+func (b *boot) discard(candidate string, img *resolve.Image) {
 	img.Device = ""
 	img.Forget()
-	if err := b.images[file].Discard(); err != nil {
+	if err := b.images[candidate].Discard(); err != nil {
 		b.log.Warn("%v", err)
 	}
 }
@@ -374,12 +400,12 @@ func deviceName(t *resolve.Tree, rootHash []byte) string {
 }
 
 // enter hands over; it returns only if that failed.
-func (b *boot) enter(part *resolve.Partition, file string, img *resolve.Image) error {
-	if err := b.measureImage(file); err != nil {
+func (b *boot) enter(a *resolve.Action, img *resolve.Image) error {
+	if err := b.measureImage(a, img); err != nil {
 		return err
 	}
 	end := b.report.Begin(process.Uptime, "handoff")
-	up, tree := b.images[file], img.Tree
+	up, tree := b.images[a.Name()], img.Tree
 	name := deviceName(tree, img.Authentic.RootHash)
 	corruption := b.plan.CorruptionFor(tree.Kind)
 	if err := up.Settle(name, corruption.DMOption()); err != nil {
@@ -394,11 +420,10 @@ func (b *boot) enter(part *resolve.Partition, file string, img *resolve.Image) e
 	if err != nil {
 		return err
 	}
-	b.report.BootPartition = part.UUID.String()
-	b.report.Chosen = b.chosen(part, file, img, corruption)
+	b.report.Chosen = b.chosen(a, img, corruption)
 	b.report.Modules = b.devices.loaded()
 	for _, r := range resolve.Refusals(b.plan, &b.facts) {
-		b.report.Refused = append(b.report.Refused, report.Entry{Candidate: r.Candidate, Rule: string(r.Rule), Text: r.Error()})
+		b.report.Refused = append(b.report.Refused, report.Entry{Source: string(r.Source), Candidate: r.Candidate, Rule: string(r.Rule), Text: r.Error()})
 	}
 	hasExtra := false
 	if f, err := m.Open("/.extra"); err == nil {
@@ -407,7 +432,7 @@ func (b *boot) enter(part *resolve.Partition, file string, img *resolve.Image) e
 	}
 	text := fmt.Sprintf("%s as %s", tree.Init, name)
 	b.done("handoff", end(text), "%s", text)
-	b.log.Info("entering %s:%s after %d ms in stage 1", part.Node, file, (process.Uptime() - time.Duration(b.report.Stages[0].Start)*time.Microsecond).Milliseconds())
+	b.log.Info("entering %s after %d ms in stage 1", a.Name(), (process.Uptime() - time.Duration(b.report.Stages[0].Start)*time.Microsecond).Milliseconds())
 	b.noteLevel(tree)
 	b.noteEntry(img.Authentic)
 	if err := b.report.Write(ReportPath); err != nil {
@@ -421,19 +446,16 @@ func (b *boot) enter(part *resolve.Partition, file string, img *resolve.Image) e
 	return &EnterError{Lost: lost, Err: err}
 }
 
-func (b *boot) chosen(part *resolve.Partition, file string, img *resolve.Image, c plan.Corruption) *report.Chosen {
+func (b *boot) chosen(from *resolve.Action, img *resolve.Image, c plan.Corruption) *report.Chosen {
 	a, t := img.Authentic, img.Tree
 	ch := &report.Chosen{
-		Partition: part.UUID.String(), Node: part.Node, Path: file,
 		RootHash: hex.EncodeToString(a.RootHash), Pinned: a.Pinned,
 		Kind: string(t.Kind), FileSystem: t.FileSystem, Init: t.Init,
 		ID: t.OSRelease.Get("ID"), ImageID: t.OSRelease.Get("IMAGE_ID"), Version: t.OSRelease.Get("IMAGE_VERSION"),
-		Device: deviceName(t, a.RootHash), Corruption: string(c), Copied: b.images[file].Copied != nil,
+		Device: deviceName(t, a.RootHash), Corruption: string(c), Copied: b.images[from.Name()].Copied != nil,
 	}
 	ch.Beside = img.Beside.Files
-	for _, e := range img.Extents {
-		ch.Extents = append(ch.Extents, [2]int64{e.Offset, e.Length})
-	}
+	b.fillChosen(ch, from, img)
 	if a.Signer != nil {
 		fp := a.Signer.Fingerprint()
 		ch.Signer, ch.SignerHash = a.Signer.Subject, hex.EncodeToString(fp[:])
@@ -443,9 +465,9 @@ func (b *boot) chosen(part *resolve.Partition, file string, img *resolve.Image, 
 
 // close gives up everything that an attempt held.
 func (b *boot) close() {
-	for file, img := range b.images {
+	for name, img := range b.images {
 		if err := img.Discard(); err != nil {
-			b.log.Debug("%s: %v", file, err)
+			b.log.Debug("%s: %v", name, err)
 		}
 	}
 	b.tpm.close()

@@ -253,6 +253,8 @@ func (b *boot) wait(missing string, deadline time.Time) error {
 	defer settle.Stop()
 	limit := time.NewTimer(time.Until(deadline))
 	defer limit.Stop()
+	late := time.NewTimer(time.Until(b.started.Add(fallbackAfter)))
+	defer late.Stop()
 	for {
 		select {
 		case msg := <-d.events:
@@ -282,12 +284,17 @@ func (b *boot) wait(missing string, deadline time.Time) error {
 				return nil
 			}
 			settle.Reset(settleTime)
+		case <-late.C:
+			if !b.facts.Late {
+				b.facts.Late = true
+				return nil
+			}
 		case <-limit.C:
 			// What keeps on appearing keeps nobody from what is there.
 			unsettled := !b.facts.Settled
 			b.facts.Settled = true
 			if resolve.Next(b.plan, &b.facts).Missing != "" {
-				return b.timeout(missing)
+				return b.giveUp(missing)
 			}
 			if unsettled {
 				b.log.Warn("devices are still appearing after %s: whatever else may come is not waited for", b.plan.Timeout)
@@ -312,8 +319,22 @@ func (b *boot) notReady(node string, err error) bool {
 	return true
 }
 
+// giveUp ends the waiting: what has not appeared by now is refused, and another source may have something. If none does, that is the error.
+func (b *boot) giveUp(missing string) error {
+	b.late = b.timeout(missing)
+	b.facts.TimeUp = true
+	next := resolve.Next(b.plan, &b.facts)
+	if next.Do == nil && len(next.Refused) == 1 {
+		return b.late
+	}
+	if next.Do != nil {
+		b.log.Err("%v", b.late)
+	}
+	return nil
+}
+
 // timeout gathers what a person needs to see why a disk did not appear.
-func (b *boot) timeout(missing string) error {
+func (b *boot) timeout(missing string) *TimeoutError {
 	e := &TimeoutError{Missing: missing, After: b.plan.Timeout, Partitions: b.facts.Partitions, Disks: b.machine.DiskErrors(), Ignored: b.ignored}
 	maps.Copy(e.Disks, b.unready)
 	for _, dev := range drivers.Devices(b.world.Sys) {

@@ -131,6 +131,33 @@ type Trace struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
+// look returns what there is before anything is done. What cannot be read ends no boot: there may be another way to the same disk, and
+// another disk.
+func (t *Trace) look(w *World, m *discover.Machine) *resolve.Facts {
+	f := &resolve.Facts{Settled: true, Images: map[string]*resolve.Image{}}
+	warn := func(err error) {
+		if err != nil {
+			t.Warnings = append(t.Warnings, err.Error())
+		}
+	}
+	var err error
+	f.Firmware, err = m.Firmware()
+	warn(err)
+	t.Firmware = f.Firmware
+	f.Record, err = w.Record()
+	warn(err)
+	f.Partitions, err = m.Partitions()
+	warn(err)
+	f.Pmem, f.Initrd = m.Pmem(), m.ListInitrd(w.Root)
+	disks := m.DiskErrors()
+	for _, node := range slices.Sorted(maps.Keys(disks)) {
+		if errors.Is(disks[node], fs.ErrPermission) {
+			warn(fmt.Errorf("%w: a boot may find more there", disks[node]))
+		}
+	}
+	return f
+}
+
 // DryRun follows the flow as far as reading alone leads: partitions, files, partition tables and signatures are really read
 // and judged; devices are not made. The error is one of the plan.
 func DryRun(w *World, in plan.Input, arch gpt.Arch) (*Trace, error) {
@@ -139,40 +166,29 @@ func DryRun(w *World, in plan.Input, arch gpt.Arch) (*Trace, error) {
 		return nil, err
 	}
 	m := &discover.Machine{Sys: w.Sys, Dev: w.Dev}
-	f := resolve.Facts{Settled: true, Images: map[string]*resolve.Image{}}
 	t := &Trace{}
-	// What cannot be read ends no boot: there may be another way to the same disk, and another disk.
-	warn := func(err error) {
-		if err != nil {
-			t.Warnings = append(t.Warnings, err.Error())
-		}
-	}
-	f.Firmware, err = m.Firmware()
-	warn(err)
-	t.Firmware = f.Firmware
-	f.Record, err = w.Record()
-	warn(err)
-	f.Partitions, err = m.Partitions()
-	warn(err)
-	disks := m.DiskErrors()
-	for _, node := range slices.Sorted(maps.Keys(disks)) {
-		if errors.Is(disks[node], fs.ErrPermission) {
-			warn(fmt.Errorf("%w: a boot may find more there", disks[node]))
-		}
-	}
+	f := t.look(w, m)
 	defer func() { t.Warnings = append(t.Warnings, p.Warnings...) }()
 	for {
-		step := resolve.Next(p, &f)
-		t.Missing = step.Missing
+		step := resolve.Next(p, f)
+		if step.Missing != "" {
+			t.Missing = step.Missing
+			if !f.TimeUp && len(p.Sources) > 1 {
+				// A boot would wait, and then do this.
+				f.TimeUp = true
+				continue
+			}
+		}
 		if step.Do == nil {
+			step.Refused = slices.DeleteFunc(step.Refused, func(r resolve.Refusal) bool { return r.Rule == resolve.RuleMissing })
 			for i := range step.Refused {
 				t.Refused = append(t.Refused, step.Refused[i].Error())
 			}
-			if step.Refused != nil {
-				t.Hints = hints(&RefusedError{step.Refused})
+			if len(step.Refused) > 0 {
+				t.Hints = hints(&RefusedError{Refusals: step.Refused})
 			}
 			if t.Missing != "" {
-				for _, s := range (&TimeoutError{Partitions: f.Partitions, Disks: disks}).Details() {
+				for _, s := range (&TimeoutError{Partitions: f.Partitions, Disks: m.DiskErrors()}).Details() {
 					t.Seen = append(t.Seen, strings.TrimPrefix(s, "seen: "))
 				}
 			}
@@ -180,7 +196,7 @@ func DryRun(w *World, in plan.Input, arch gpt.Arch) (*Trace, error) {
 		}
 		a := *step.Do
 		part := findPartition(f.Partitions, a.Partition)
-		img := f.Images[a.Image]
+		img := f.Images[a.Name()]
 		switch a.Verb {
 		case resolve.ListPartition:
 			part.Listing = m.List(*part, a.Dirs)
@@ -192,16 +208,19 @@ func DryRun(w *World, in plan.Input, arch gpt.Arch) (*Trace, error) {
 			} else {
 				p = next
 			}
+		case resolve.ListSource:
+			t.Missing = "what " + string(a.Source) + " offers: a dry run asks no server"
+			return t, nil
 		case resolve.ReadFloor:
 			// A captured machine has no TPM, and this one's is not asked: it may take more than reading rights.
 			f.Floor = &floor.Floor{Index: p.RollbackIndex, State: floor.Unreachable, Err: ErrNoTPM}
 		case resolve.ReadImage:
-			f.Images[a.Image] = m.ReadImage(*part, arch, a.Image)
+			f.Images[a.Name()] = readImage(w, m, f, arch, &a)
 		case resolve.Verify:
-			img.Authentic, img.Refusal = resolve.Authenticate(p, part.Node+":"+a.Image, arch, img)
+			img.Authentic, img.Refusal = resolve.Authenticate(p, a.Name(), arch, img)
 		default:
 			t.Assumed = assume(a)
-			for _, r := range resolve.Refusals(p, &f) {
+			for _, r := range resolve.Refusals(p, f) {
 				t.Refused = append(t.Refused, r.Error())
 			}
 			return t, nil

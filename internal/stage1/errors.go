@@ -13,15 +13,30 @@ import (
 	"github.com/initddi/initddi/internal/resolve"
 )
 
-// RefusedError says that every candidate was refused.
-type RefusedError struct{ Refusals []resolve.Refusal }
+// RefusedError says that every candidate of every source was refused. Late is what did not appear in time, nil if everything did.
+type RefusedError struct {
+	Refusals []resolve.Refusal
+	Late     *TimeoutError
+}
 
 func (e *RefusedError) Error() string {
 	var lines []string
 	for i := range e.Refusals {
+		if e.Refusals[i].Rule == resolve.RuleMissing && e.Late != nil {
+			lines = append(lines, e.Late.Error())
+			continue
+		}
 		lines = append(lines, e.Refusals[i].Error())
 	}
 	return strings.Join(lines, "\n")
+}
+
+// Unwrap returns what did not appear in time, if that is one of the reasons.
+func (e *RefusedError) Unwrap() error {
+	if e.Late == nil {
+		return nil
+	}
+	return e.Late
 }
 
 // TimeoutError says that storage did not appear.

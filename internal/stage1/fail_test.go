@@ -23,14 +23,14 @@ import (
 
 // rules are all there are; a new one must be given a hint.
 var rules = []resolve.Rule{
-	resolve.RuleOnePartition, resolve.RuleFileSystem, resolve.RuleFound, resolve.RuleReadable, resolve.RulePartitions, resolve.RuleSigned,
+	resolve.RuleOnePartition, resolve.RuleMissing, resolve.RuleReachable, resolve.RuleFileSystem, resolve.RuleFound, resolve.RuleReadable, resolve.RulePartitions, resolve.RuleSigned,
 	resolve.RuleRootHash, resolve.RulePin, resolve.RuleDenied, resolve.RuleIdentity, resolve.RuleInit, resolve.RuleVerity, resolve.RuleSettings, resolve.RuleRollback,
 }
 
 func TestHints(t *testing.T) {
 	const general = "what to do: install another image"
 	for _, r := range rules {
-		got := hints(fmt.Errorf("x: %w", &RefusedError{[]resolve.Refusal{{Candidate: "a", Rule: r}, {Candidate: "b", Rule: r}}}))
+		got := hints(fmt.Errorf("x: %w", &RefusedError{Refusals: []resolve.Refusal{{Candidate: "a", Rule: r}, {Candidate: "b", Rule: r}}}))
 		if len(got) != 1 || got[0] == general || !strings.HasPrefix(got[0], "what to do: ") {
 			t.Errorf("%s: %q", r, got)
 		}
@@ -39,16 +39,20 @@ func TestHints(t *testing.T) {
 		err  error
 		word string
 	}{
-		{&RefusedError{[]resolve.Refusal{{Rule: "future"}}}, general},
+		{&RefusedError{Refusals: []resolve.Refusal{{Rule: "future"}}}, general},
 		{&RefusedError{}, "DEBUGGING"},
-		{&RefusedError{[]resolve.Refusal{{Rule: resolve.RuleOnePartition}}}, "ddi.device="},
-		{&RefusedError{[]resolve.Refusal{{Rule: resolve.RuleFound}}}, "/loader/ddi"},
-		{&RefusedError{[]resolve.Refusal{{Rule: resolve.RuleSigned}}}, "sign the image"},
-		{&RefusedError{[]resolve.Refusal{{Rule: resolve.RuleInit}}}, "ddi.init="},
-		{&RefusedError{[]resolve.Refusal{{Rule: resolve.RuleVerity}}}, "copy it again"},
+		{&RefusedError{Refusals: []resolve.Refusal{{Rule: resolve.RuleOnePartition}}}, "ddi.device="},
+		{&RefusedError{Refusals: []resolve.Refusal{{Rule: resolve.RuleFound}}}, "/loader/ddi"},
+		{&RefusedError{Refusals: []resolve.Refusal{{Rule: resolve.RuleFound, Source: plan.SourceInitrd}}}, "boot loader"},
+		{&RefusedError{Refusals: []resolve.Refusal{{Rule: resolve.RuleFound, Source: plan.SourcePmem}}}, "memmap="},
+		{&RefusedError{Refusals: []resolve.Refusal{{Rule: resolve.RuleFound, Source: plan.SourceHTTP}}}, "ddi.url="},
+		{&RefusedError{Refusals: []resolve.Refusal{{Rule: resolve.RuleMissing}}, Late: &TimeoutError{}}, "--class"},
+		{&RefusedError{Refusals: []resolve.Refusal{{Rule: resolve.RuleSigned}}}, "sign the image"},
+		{&RefusedError{Refusals: []resolve.Refusal{{Rule: resolve.RuleInit}}}, "ddi.init="},
+		{&RefusedError{Refusals: []resolve.Refusal{{Rule: resolve.RuleVerity}}}, "copy it again"},
 		{&TimeoutError{}, "--class"},
 		{errors.Join(errors.New("x"), &plan.KeyError{Err: plan.ErrValue}), "CMDLINE"},
-		{&RefusedError{[]resolve.Refusal{{Rule: resolve.RuleFileSystem}}}, "fsck.vfat"},
+		{&RefusedError{Refusals: []resolve.Refusal{{Rule: resolve.RuleFileSystem}}}, "fsck.vfat"},
 		{&StackError{Err: errors.New("x")}, "--modules"},
 		{&EnterError{Err: errors.New("x")}, "architecture"},
 		{errors.New("x"), "DEBUGGING"},
@@ -69,11 +73,11 @@ func TestHintsOfSeveral(t *testing.T) {
 		return e
 	}
 	same := hints(refused(resolve.RuleIdentity, resolve.RulePin, resolve.RuleDenied))
-	if len(same) != 1 || same[0] != refusedHint(resolve.RulePin) {
+	if len(same) != 1 || same[0] != refusedHint(&resolve.Refusal{Rule: resolve.RulePin}) {
 		t.Errorf("one remedy for all: %q", same)
 	}
 	got := hints(refused(resolve.RuleIdentity, resolve.RuleSigned, resolve.RulePin, resolve.RuleSigned))
-	want := []string{refusedHint(resolve.RuleIdentity) + " [identity pin]", refusedHint(resolve.RuleSigned) + " [signed]"}
+	want := []string{refusedHint(&resolve.Refusal{Rule: resolve.RuleIdentity}) + " [identity pin]", refusedHint(&resolve.Refusal{Rule: resolve.RuleSigned}) + " [signed]"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -83,9 +87,18 @@ func TestHintsOfSeveral(t *testing.T) {
 }
 
 func TestRefusedError(t *testing.T) {
-	err := &RefusedError{[]resolve.Refusal{{Candidate: "a", Rule: resolve.RuleFound}, {Candidate: "b", Rule: resolve.RuleSigned, Found: "x"}}}
+	err := &RefusedError{Refusals: []resolve.Refusal{{Candidate: "a", Rule: resolve.RuleFound}, {Candidate: "b", Rule: resolve.RuleSigned, Found: "x"}}}
 	if got, want := err.Error(), "a refused (found)\nb refused (signed): found x, wanted nothing"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	// What did not appear is said as if nothing else had been tried, with what was seen instead.
+	err = &RefusedError{[]resolve.Refusal{{Candidate: "PARTUUID=x", Rule: resolve.RuleMissing}, {Candidate: "initrd", Rule: resolve.RuleFound}}, timeout(1)}
+	if got, want := err.Error(), "cannot find PARTUUID=x: nothing appeared in 1m0s\ninitrd refused (found)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	var late *TimeoutError
+	if !errors.As(err, &late) || len(late.Details()) == 0 {
+		t.Error("what was seen instead is lost")
 	}
 }
 
@@ -173,9 +186,9 @@ func TestScreen(t *testing.T) {
 		t.Errorf("many candidates:\n%s", text)
 	}
 	out.Reset()
-	screen(log, &RefusedError{[]resolve.Refusal{{Candidate: "a", Rule: resolve.RuleFound}, {Candidate: "b", Rule: resolve.RuleSigned}}})
-	want := "initddi: cannot boot:\ninitddi:   a refused (found)\ninitddi:   b refused (signed)\ninitddi:   " + refusedHint(resolve.RuleFound) +
-		" [found]\ninitddi:   " + refusedHint(resolve.RuleSigned) + " [signed]\n"
+	screen(log, &RefusedError{Refusals: []resolve.Refusal{{Candidate: "a", Rule: resolve.RuleFound}, {Candidate: "b", Rule: resolve.RuleSigned}}})
+	want := "initddi: cannot boot:\ninitddi:   a refused (found)\ninitddi:   b refused (signed)\ninitddi:   " + refusedHint(&resolve.Refusal{Rule: resolve.RuleFound}) +
+		" [found]\ninitddi:   " + refusedHint(&resolve.Refusal{Rule: resolve.RuleSigned}) + " [signed]\n"
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
 	}

@@ -25,7 +25,7 @@ func hints(err error) []string {
 	var out []string
 	rules := map[string][]resolve.Rule{}
 	for _, r := range refused.Refusals {
-		h := refusedHint(r.Rule)
+		h := refusedHint(&r)
 		if rules[h] == nil {
 			out = append(out, h)
 		}
@@ -56,7 +56,7 @@ func hint(err error) string {
 	case errors.As(err, &key):
 		return "what to do: correct that key (docs/CMDLINE.md lists them) and boot again"
 	case errors.As(err, &timeout):
-		return "what to do: check that the disk is there; if a driver is missing, build stage 1 with its class (initddi initramfs --class)"
+		return missingHint
 	case errors.As(err, &unmeasured):
 		return "what to do: switch the TPM on in the firmware's setup, or clear it if it fails; where there is none, build stage 1 without measure=require"
 	case errors.As(err, &stack):
@@ -67,14 +67,28 @@ func hint(err error) string {
 	return "what to do: boot another entry, or rebuild stage 1; docs/DEBUGGING.md says how to see more"
 }
 
-func refusedHint(r resolve.Rule) string {
-	switch r {
+const missingHint = "what to do: check that the disk is there; if a driver is missing, build stage 1 with its class (initddi initramfs --class)"
+
+func refusedHint(r *resolve.Refusal) string {
+	switch r.Rule {
+	case resolve.RuleMissing:
+		return missingHint
+	case resolve.RuleReachable:
+		return "what to do: check cable, address (ddi.ip=) and server (ddi.url=)"
+	case resolve.RuleFound:
+		switch r.Source {
+		case plan.SourceInitrd:
+			return "what to do: have the boot loader load an image as well, or leave initrd out of ddi.source="
+		case plan.SourcePmem:
+			return "what to do: reserve the memory that holds the image (memmap=SIZE!ADDRESS) and build stage 1 with its driver (initddi initramfs --class pmem)"
+		case plan.SourceHTTP, plan.SourceNBD:
+			return "what to do: put a signed image on the server, or name another one with ddi.url="
+		}
+		return "what to do: put a signed image (*.raw) into /loader/ddi of that partition"
 	case resolve.RuleOnePartition:
 		return "what to do: name the partition with ddi.device=PARTUUID=…, or take the other disk out"
 	case resolve.RuleFileSystem:
 		return "what to do: repair that partition's file system (fsck.vfat), or copy what is on it anew"
-	case resolve.RuleFound:
-		return "what to do: put a signed image (*.raw) into /loader/ddi of that partition"
 	case resolve.RuleSigned:
 		return "what to do: sign the image with a key whose certificate was built into this stage 1, or build one that trusts its signer"
 	case resolve.RuleIdentity, resolve.RulePin, resolve.RuleDenied:

@@ -18,6 +18,7 @@ import (
 	"github.com/initddi/initddi/internal/measure"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/report"
+	"github.com/initddi/initddi/internal/resolve"
 	"github.com/initddi/initddi/internal/tpm2"
 )
 
@@ -237,10 +238,9 @@ func (b *boot) measure(e measure.Event) error {
 }
 
 // measureImage measures the image that is entered.
-func (b *boot) measureImage(file string) error {
+func (b *boot) measureImage(a *resolve.Action, img *resolve.Image) error {
 	// Whatever comes of it: a shell may have been measured.
 	defer func() { b.report.Measured = b.tpm.done }()
-	img := b.facts.Images[file]
 	kind := measure.OS
 	if img.Tree.Kind == plan.KindInitrd {
 		kind = measure.Initrd
@@ -250,5 +250,5 @@ func (b *boot) measureImage(file string) error {
 		fp := img.Authentic.Signer.Fingerprint()
 		signer = &fp
 	}
-	return b.measure(measure.Image(kind, file, img.Authentic.RootHash, signer))
+	return b.measure(measure.Image(kind, a.FileName(), img.Authentic.RootHash, signer))
 }

@@ -26,6 +26,7 @@ const (
 	TrustDir    = "/etc/verity.d"
 	ModuleTable = "/etc/initddi/modules"
 	ShellPath   = "/bbin/gosh"
+	FetchPath   = "/bbin/ddifetch"
 	ReportPath  = "/run/initddi/boot.json"
 )
 
@@ -92,6 +93,8 @@ func (w *World) PlanInput(commandLine *string) (plan.Input, error) {
 	}
 	_, err = w.Root.Lstat(strings.TrimPrefix(ShellPath, "/"))
 	in.HasShell = err == nil
+	_, err = w.Root.Lstat(strings.TrimPrefix(FetchPath, "/"))
+	in.HasFetch = err == nil
 	return in, nil
 }
 

@@ -167,7 +167,7 @@ func (k *Desk) judge(c *Case, disk []byte) (Finding, error) {
 		case step.Do == nil:
 			return refusal([]resolve.Refusal{{Err: fmt.Errorf("cannot find %s", step.Missing)}}), nil
 		case step.Do.Verb == resolve.Enter:
-			f, err := k.entered(images[step.Do.Image])
+			f, err := k.entered(images[step.Do.Name()])
 			if f.Verdict == Harmless && strings.Contains(said, "refused (settings)") {
 				f.Layer, f.Text = Settings, said
 			}
@@ -319,15 +319,15 @@ type opened struct {
 // carryOut does what stage 1 does for an action, as far as it needs no kernel.
 func (k *Desk) carryOut(p *plan.Plan, m *discover.Machine, facts *resolve.Facts, images map[string]*opened, a *resolve.Action) error {
 	part := &facts.Partitions[0]
-	img := facts.Images[a.Image]
-	candidate := part.Node + ":" + a.Image
+	img := facts.Images[a.Name()]
+	candidate := a.Name()
 	switch a.Verb {
 	case resolve.ListPartition:
 		part.Listing = m.List(*part, a.Dirs)
 	case resolve.ReadSettings:
 		facts.Settings = m.ReadSettings(*part, a.Image)
 	case resolve.ReadImage:
-		facts.Images[a.Image] = m.ReadImage(*part, arch, a.Image)
+		facts.Images[a.Name()] = m.ReadImage(*part, arch, a.Image)
 	case resolve.Verify:
 		img.Authentic, img.Refusal = resolve.Authenticate(p, candidate, arch, img)
 	case resolve.Attach:
@@ -341,9 +341,9 @@ func (k *Desk) carryOut(p *plan.Plan, m *discover.Machine, facts *resolve.Facts,
 			img.Err = err
 			return dev.Close()
 		}
-		images[a.Image], img.Device = up, "dm"
+		images[a.Name()], img.Device = up, "dm"
 	case resolve.Mount:
-		up := images[a.Image]
+		up := images[a.Name()]
 		r, err := verity.NewReader(up.data, up.hash, up.sb, img.Authentic.RootHash)
 		if err == nil {
 			var fs fsprobe.FS

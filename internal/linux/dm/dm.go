@@ -50,6 +50,19 @@ type Info struct {
 // Node returns the device's path below /dev, which devtmpfs makes.
 func (i Info) Node() string { return fmt.Sprintf("dm-%d", i.Minor) }
 
+// Number returns a block device as tables name it, MAJOR:MINOR.
+func Number(f *os.File) (string, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return "", fmt.Errorf("cannot find out the number of %s: %w", f.Name(), err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFBLK {
+		return "", fmt.Errorf("cannot find out the number of %s: %w", f.Name(), unix.ENOTBLK)
+	}
+	runtime.KeepAlive(f)
+	return fmt.Sprintf("%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev)), nil
+}
+
 // Control is an open /dev/mapper/control.
 type Control struct{ f *os.File }
 

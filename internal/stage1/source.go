@@ -1,0 +1,94 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package stage1
+
+import (
+	"slices"
+	"time"
+
+	"github.com/initddi/initddi/internal/apply"
+	"github.com/initddi/initddi/internal/discover"
+	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/plan"
+	"github.com/initddi/initddi/internal/report"
+	"github.com/initddi/initddi/internal/resolve"
+)
+
+// fallbackAfter is how long the boot partition is waited for, where nothing says that it must be there, before the next sources are looked
+// at; it is waited for on and on if they have nothing. A disk that spins up slower than that behind a machine without EFI variables loses to
+// a fallback: ddi.device= or ddi.source= say what is wanted.
+const fallbackAfter = 5 * time.Second
+
+// readImage reads what a candidate on this machine says of itself.
+func readImage(w *World, m *discover.Machine, f *resolve.Facts, arch gpt.Arch, a *resolve.Action) *resolve.Image {
+	switch a.Source {
+	case plan.SourceInitrd:
+		return m.ReadInitrd(w.Root, a.Image, arch)
+	case plan.SourcePmem:
+		return m.ReadDevice(findDevice(f.Pmem, a.Partition), arch)
+	}
+	return m.ReadImage(*findPartition(f.Partitions, a.Partition), arch, a.Image)
+}
+
+// place says where the bytes of a candidate are.
+func (b *boot) place(a *resolve.Action, img *resolve.Image) apply.Source {
+	src := apply.Source{Device: "/dev/" + a.Partition, Extents: img.Extents, Copy: b.plan.Attach == plan.AttachCopy, Memory: b.copying()}
+	switch a.Source {
+	case plan.SourceInitrd:
+		src.Device, src.Kind, src.BlockSize = a.Image, apply.InFile, 512
+	case plan.SourcePmem:
+		src.Kind, src.BlockSize = apply.Own, findDevice(b.facts.Pmem, a.Partition).SectorSize
+	default:
+		src.BlockSize = findPartition(b.facts.Partitions, a.Partition).SectorSize
+	}
+	return src
+}
+
+// fillChosen says in the report where the image that is entered is.
+func (b *boot) fillChosen(ch *report.Chosen, a *resolve.Action, img *resolve.Image) {
+	ch.Source, ch.Node, ch.Path, ch.URL = string(a.Source), a.Partition, a.Image, a.URL
+	if a.Source != plan.SourceESP {
+		return
+	}
+	ch.Partition = findPartition(b.facts.Partitions, a.Partition).UUID.String()
+	b.report.BootPartition = ch.Partition
+	for _, e := range img.Extents {
+		ch.Extents = append(ch.Extents, [2]int64{e.Offset, e.Length})
+	}
+}
+
+// refuse says why a candidate was refused, and remembers that it did.
+func (b *boot) refuse(r error) {
+	b.log.Err("%v", r)
+	b.told = append(b.told, r.Error())
+}
+
+// turnTo says it where the boot goes on with another source, and what was wrong with the ones before as far as nobody has said so yet.
+func (b *boot) turnTo(source plan.Source) {
+	if source == b.source {
+		return
+	}
+	for _, r := range resolve.Refusals(b.plan, &b.facts) {
+		if !slices.Contains(b.told, r.Error()) {
+			b.refuse(&r)
+		}
+	}
+	before := b.source
+	if before == "" && len(b.plan.Sources) > 0 {
+		before = b.plan.Sources[0]
+	}
+	if before != source {
+		b.log.Warn("nothing from %s can be entered up to now: going on with %s", before, source)
+	}
+	b.source = source
+}
+
+func findDevice(list []resolve.Device, node string) resolve.Device {
+	for _, d := range list {
+		if d.Node == node {
+			return d
+		}
+	}
+	return resolve.Device{}
+}
