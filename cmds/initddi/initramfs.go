@@ -25,7 +25,7 @@ const defaultClasses = "virtio,nvme,sata,usb,scsi,mmc,tpm"
 func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
 	output := flags.String("output", "", "write the archive to `FILE`")
 	template := flags.String("template", "templates/mkuimage.yaml", "the mkuimage template: `FILE`")
-	config := flags.String("config", "", "the configuration in it: minimal, debug, locked, or host, which is storageinit alone (default: minimal; with --for-host: host)")
+	config := flags.String("config", "", "the configuration in it: minimal, extensions, debug, locked, or host, which is storageinit alone (default: minimal; with --for-host: host)")
 	dir := flags.String("dir", "", "a directory of the Go module that names the commands' versions (default: this one)")
 	base := flags.String("base", "", "take the commands from an uncompressed archive that u-root or mkuimage made: `FILE`")
 	goarch := flags.String("goarch", "", "build for another architecture, as Go calls it")

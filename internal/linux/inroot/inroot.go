@@ -7,7 +7,6 @@
 package inroot
 
 import (
-	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -23,19 +22,7 @@ const retries = 32
 // on a FIFO.
 func Open(dirfd int, name string) (fd int, err error) {
 	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	for range retries {
-		err = process.Uninterrupted(func() (err error) {
-			fd, err = unix.Openat2(dirfd, name, &how)
-			return err
-		})
-		if !errors.Is(err, unix.EAGAIN) {
-			break
-		}
-	}
-	if err != nil {
-		return -1, &os.PathError{Op: "open", Path: name, Err: err}
-	}
-	return fd, nil
+	return open(dirfd, name, &how)
 }
 
 // ReadFile reads at most limit bytes of the file of that name. The directory is / for every symlink on the way.

@@ -25,6 +25,7 @@ const (
 	NoSuid      = unix.MOUNT_ATTR_NOSUID
 	NoDev       = unix.MOUNT_ATTR_NODEV
 	NoExec      = unix.MOUNT_ATTR_NOEXEC
+	NoAtime     = unix.MOUNT_ATTR_NOATIME
 	StrictAtime = unix.MOUNT_ATTR_STRICTATIME
 )
 

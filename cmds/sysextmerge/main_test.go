@@ -1,0 +1,160 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package main
+
+import (
+	"flag"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"sysextmerge": main, "my-confext-tool": main})
+}
+
+// TestScripts runs the program as a user does, who cannot merge anything. What a merge does is the tests' of package sysext, and of
+// vmtest/differential.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			// status CODE PROGRAM ARGS... demands an exit status.
+			"status": func(ts *testscript.TestScript, _ bool, args []string) {
+				want, err := strconv.Atoi(args[0])
+				ts.Check(err)
+				err = ts.Exec(args[1], args[2:]...)
+				got := 0
+				if exit, ok := err.(*exec.ExitError); ok {
+					got = exit.ExitCode()
+				} else {
+					ts.Check(err)
+				}
+				if got != want {
+					ts.Fatalf("exit status %d, want %d", got, want)
+				}
+			},
+		},
+	})
+}
+
+// names returns the options as they are written, with a "=" behind those that take a value.
+func names() []string {
+	flags := flag.NewFlagSet("sysextmerge", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	(&options{}).define(flags, &given{})
+	var out []string
+	flags.VisitAll(func(f *flag.Flag) {
+		name := "--" + f.Name
+		if len(f.Name) == 1 {
+			name = "-" + f.Name
+		}
+		if b, ok := f.Value.(interface{ IsBoolFlag() bool }); !ok || !b.IsBoolFlag() {
+			name += "="
+		}
+		out = append(out, name)
+	})
+	return out
+}
+
+// TestHelpNamesEveryFlag keeps the help complete, and the flags that it teaches real.
+func TestHelpNamesEveryFlag(t *testing.T) {
+	var taught []string
+	for _, m := range regexp.MustCompile(`(?m)(?:^|\s)(--?[A-Za-z][a-z-]*=?)`).FindAllStringSubmatch(helpText, -1) {
+		taught = append(taught, m[1])
+	}
+	for _, name := range names() {
+		if !slices.Contains(taught, name) {
+			t.Errorf("--help does not name %s", name)
+		}
+	}
+	for _, name := range taught {
+		if !slices.Contains(names(), name) {
+			t.Errorf("--help names %s, which does not exist", name)
+		}
+	}
+}
+
+var update = flag.Bool("update", false, "write the tables of the completion scripts anew")
+
+// TestCompletionTables compares what the completion scripts know with what the program takes.
+func TestCompletionTables(t *testing.T) {
+	all := strings.Join(names(), " ")
+	for file, line := range map[string]string{
+		"../../completion/bash/sysextmerge": "    opts='" + all + "'",
+		"../../completion/zsh/_sysextmerge": "    opts=(" + all + ")",
+	} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := regexp.MustCompile(`(?m)^    # flags\n(?:    opts=.*\n)?`)
+		want := "    # flags\n" + line + "\n"
+		if *update {
+			b = found.ReplaceAllLiteral(b, []byte(want))
+			if err := os.WriteFile(file, b, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := string(found.Find(b)); got != want {
+			t.Errorf("%s does not know what the program takes; -update corrects it. It has\n%swant\n%s", file, got, want)
+		}
+	}
+}
+
+// TestCompletionWorks runs the script in bash and asks for what a person would.
+func TestCompletionWorks(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("needs bash (Debian package bash)")
+	}
+	for words, want := range map[string]string{
+		"sysextmerge ":                "status list merge unmerge refresh help",
+		"sysextmerge un":              "unmerge",
+		"sysextmerge --mutable = im":  "import",
+		"sysextmerge --json = ":       "pretty short off",
+		"sysextmerge --noexec = ":     "yes no",
+		"sysextmerge --conf":          "--confext",
+		"sysextmerge --image-policy=": "--image-policy=",
+	} {
+		script := `source ../../completion/bash/sysextmerge; COMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); _sysextmerge; echo "${COMPREPLY[@]}"`
+		out, err := exec.Command("bash", append([]string{"-c", script, "bash"}, strings.Split(words, " ")...)...).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.TrimSpace(string(out)); got != want {
+			t.Errorf("%s<Tab>: %q, want %q", words, got, want)
+		}
+	}
+}
+
+// TestManualNamesEveryFlag holds sysextmerge(8) against the program.
+func TestManualNamesEveryFlag(t *testing.T) {
+	b, err := os.ReadFile("../../docs/man/sysextmerge.8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names() {
+		item := strings.TrimSuffix(strings.TrimPrefix(name, "-"), "=")
+		if !regexp.MustCompile(`(?m)^\.It .*Fl ` + item + `( |$)`).Match(b) {
+			t.Errorf("sysextmerge.8 does not explain %s", name)
+		}
+	}
+}
+
+func TestMainIsThin(t *testing.T) {
+	b, err := os.ReadFile("main.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(b), "\n"); n > 70 {
+		t.Errorf("main.go has %d lines: what the program does belongs behind it", n)
+	}
+}
