@@ -9,6 +9,7 @@ initddi := build / "initddi"
 build_packages := "openssl osslsigncode erofs-utils zstd mtools dosfstools kmod cpio ca-certificates xz-utils"
 boot_packages := "qemu-system-x86 ovmf"
 test_packages := "gdisk fdisk cryptsetup-bin squashfs-tools e2fsprogs sbsigntool binutils util-linux uidmap systemd systemd-repart? systemd-container parted systemd-boot-efi groff-base zsh swtpm tpm2-tools softhsm2 opensc libengine-pkcs11-openssl nbd-server nbdkit"
+network_packages := "iproute2 util-linux dnsmasq-base nginx-light nbdkit"
 interop_packages := "gdisk cryptsetup-bin squashfs-tools e2fsprogs sbsigntool util-linux qemu-user-static"
 kernel_packages := "gcc libc6-dev make flex bison bc libelf-dev libssl-dev pkgconf zstd xz-utils"
 tree_packages := "mmdebstrap apt debian-archive-keyring"
@@ -70,7 +71,7 @@ test-all: _test-packages _boot-packages _interop-tree (demo "debug")
 
 # Run the tests that need a user namespace (TestNS…), of all packages or some
 test-ns *packages: _test-packages
-    INITDDI_NS=1 go test -count=1 -run '^TestNS' -exec 'unshare -Urm' {{ if packages == "" { "./internal/..." } else { packages } }}
+    INITDDI_NS=1 go test -count=1 -run '^TestNS' -exec 'unshare -Urmn' {{ if packages == "" { "./internal/..." } else { packages } }}
 
 # Run the tests that need to be root on a kernel of their own (TestVM…) in a virtual machine, of all packages or some (-v: say everything)
 test-vm *packages: _boot-packages _build-packages tree
@@ -145,10 +146,10 @@ _boot-packages:
 _bench-packages: _build-packages _boot-packages _tree-packages
 
 _matrix-packages: _build-packages _boot-packages _tree-packages
-    @scripts/packages squashfs-tools e2fsprogs swtpm tpm2-tools
+    @scripts/packages squashfs-tools e2fsprogs swtpm tpm2-tools {{ network_packages }}
 
 _test-packages: _build-packages
-    @scripts/packages {{ test_packages }}
+    @scripts/packages {{ test_packages }} {{ network_packages }}
 
 # Debian 13 with systemd's own image tools, for the tests to enter by chroot
 _interop-tree: _tree-packages _interop-packages

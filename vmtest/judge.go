@@ -25,6 +25,8 @@ type Outcome struct {
 	TimedOut bool
 	// Unsaid is the first line of the dialogue that was never said, because its sentence did not come.
 	Unsaid string
+	// Served is what the servers of the network wrote, by name.
+	Served map[string]string
 	// Predicted is what must have been measured, nil where nothing is expected.
 	Predicted []predict.Step
 	Took      time.Duration
@@ -109,6 +111,9 @@ func Judge(c *Cell, o *Outcome) []string {
 		if i := strings.Index(text, s); i >= 0 {
 			fail("the console shows %q", firstLine(text[i:]))
 		}
+	}
+	if c.Served != nil {
+		wrong = append(wrong, c.Served(o.Served)...)
 	}
 	if c.Check != nil || o.Predicted != nil {
 		f, err := facts(o.Report)

@@ -20,6 +20,7 @@ import (
 	"github.com/hugelgupf/vmtest/qemu"
 
 	"github.com/initddi/initddi/internal/initramfs"
+	"github.com/initddi/initddi/internal/netlab"
 	"github.com/initddi/initddi/internal/program"
 	"github.com/initddi/initddi/internal/vm"
 )
@@ -97,6 +98,12 @@ func (w *Workshop) start(ctx context.Context, c *Cell, config *vm.Config) (*Outc
 			serial = &dying{console: console, sentence: c.TPM.Dies, die: func() { t.Close() }}
 		}
 	}
+	lab, err := w.openNetwork(ctx, c, config)
+	if err != nil {
+		log.Close()
+		return nil, asMissing(fmt.Errorf("cannot run %s: %w", c.Name, err))
+	}
+	defer lab.Close()
 	fns, err := config.Options(ctx)
 	if err != nil {
 		log.Close()
@@ -138,20 +145,28 @@ func (w *Workshop) start(ctx context.Context, c *Cell, config *vm.Config) (*Outc
 	case err != nil:
 		return nil, fmt.Errorf("cannot run the virtual machine: %w: %s", err, strings.TrimSpace(o.Console))
 	}
+	return o, w.collect(ctx, c, config, lab, o)
+}
+
+// collect adds what is known of a boot beside its console, and keeps it.
+func (w *Workshop) collect(ctx context.Context, c *Cell, config *vm.Config, lab *netlab.Lab, o *Outcome) error {
 	report, err := os.ReadFile(config.Report)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the guest's report: %w", err)
+		return fmt.Errorf("cannot read the guest's report: %w", err)
 	}
 	o.Report = string(report)
+	if o.Served, err = w.keepLogs(c, lab); err != nil {
+		return err
+	}
 	if c.TPM != nil && c.TPM.Image != "" {
 		if o.Predicted, err = w.predict(ctx, c, c.TPM.Shell); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := os.WriteFile(strings.TrimSuffix(w.LogOf(c), ".log")+".report", report, 0o644); err != nil {
-		return nil, fmt.Errorf("cannot keep the guest's report: %w", err)
+		return fmt.Errorf("cannot keep the guest's report: %w", err)
 	}
-	return o, nil
+	return nil
 }
 
 // typingDelay is a wait before a line is typed.

@@ -82,6 +82,8 @@ type Cell struct {
 	Credentials map[string]string `json:"credentials,omitempty"`
 	// SMBIOS are strings of type 11 that the machine's owner sets, to be read by systemd-stub.
 	SMBIOS []string `json:"smbios,omitempty"`
+	// Network is what the machine's network cards are connected to; nil is a machine without.
+	Network *Network `json:"network,omitempty"`
 	// TPM is an emulated TPM; nil is a machine without.
 	TPM *TPM `json:"tpm,omitempty"`
 	// Dialogue is what a person at the console does.
@@ -96,6 +98,8 @@ type Cell struct {
 	// Check judges what the marker reported; Report what another guest wrote to the second serial port.
 	Check  func(*guest.Facts) []string `json:"-"`
 	Report func(string) []string       `json:"-"`
+	// Served judges what the servers of the network wrote, by their names in package netlab.
+	Served func(logs map[string]string) []string `json:"-"`
 	// Layer names what must give the verdict, and Look judges the console by it, where the sentences alone cannot.
 	Layer string                `json:"layer,omitempty"`
 	Look  func(string) []string `json:"-"`

@@ -8,6 +8,7 @@
 package vm
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -38,6 +39,16 @@ type Disk struct {
 	SectorSize int
 }
 
+// Card is a network card. The first has the hardware address 52:54:00:12:34:56, each further one the next.
+type Card struct {
+	// Tap is the device that its cable ends in, of the network namespace that QEMU runs in.
+	Tap string
+	// Model is virtio-net-pci (default), e1000e or whatever else QEMU has.
+	Model string
+	// Boot has the firmware try it, after the disks.
+	Boot bool
+}
+
 // Config is a machine.
 type Config struct {
 	Binary    string // QEMU; default qemu-system-x86_64
@@ -54,6 +65,8 @@ type Config struct {
 	// Network is none (default), or user: one virtio card behind QEMU's own router, which gives addresses by DHCP and lets the guest
 	// out, with this machine's addresses, and nobody in.
 	Network string
+	// Cards are further network cards, each connected to a tap device that exists already.
+	Cards []Card
 	// TPM is the socket of an emulated TPM (package swtpm); empty is none.
 	TPM string
 	// Credentials arrive in the guest as systemd's system credentials, by SMBIOS.
@@ -94,7 +107,13 @@ func (c Config) Args(ctx context.Context) ([]string, error) {
 	default:
 		return nil, fmt.Errorf("cannot attach the machine to the network %q: only none, user: %w", c.Network, errors.ErrUnsupported)
 	}
+	if len(c.Cards) > 0 && len(network) == 2 {
+		network = nil
+	}
 	args := append([]string{"-no-reboot"}, network...)
+	for i, card := range c.Cards {
+		args = append(args, card.args(i, len(c.Disks))...)
+	}
 	args = append(args, "-accel", accel, "-cpu", cpu, "-m", strconv.Itoa(orDefault(c.MemoryMiB, 1024)), "-smp", strconv.Itoa(orDefault(c.CPUs, 1)))
 	if c.Icount {
 		args = append(args, "-icount", "shift=0,sleep=on")
@@ -128,6 +147,20 @@ func (c Config) Args(ctx context.Context) ([]string, error) {
 		args = append(args, "-smbios", "type=11,value="+escape(s))
 	}
 	return append(args, c.Extra...), nil
+}
+
+// args returns the arguments for one card of a machine with that many disks.
+func (c Card) args(i, disks int) []string {
+	model := cmp.Or(c.Model, "virtio-net-pci")
+	device := fmt.Sprintf("%s,netdev=card%d,mac=52:54:00:12:34:%02x", model, i, 0x56+i)
+	if c.Boot {
+		device += fmt.Sprintf(",bootindex=%d", disks+1+i)
+	}
+	if !strings.HasPrefix(model, "usb-") {
+		// As above: what the firmware boots over it with is its own.
+		device += ",romfile="
+	}
+	return []string{"-netdev", fmt.Sprintf("tap,id=card%d,ifname=%s,script=no,downscript=no", i, c.Tap), "-device", device}
 }
 
 // args returns the arguments for one disk, with its controller if it is the first that needs it.

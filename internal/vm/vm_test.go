@@ -50,6 +50,7 @@ var machines = []struct {
 	{"every bus", Config{Disks: []Disk{{Path: "a"}, {Path: "b", Bus: "nvme"}, {Path: "c", Bus: "sata"}, {Path: "d", Bus: "usb"}, {Path: "e", Bus: "scsi"}, {Path: "f", Bus: "sd"}}}},
 	{"one controller for two", Config{Disks: []Disk{{Path: "a", Bus: "usb"}, {Path: "b", Bus: "usb", SectorSize: 4096}, {Path: "c,d", Bus: "scsi"}, {Path: "e", Bus: "scsi"}}}},
 	{"a network", Config{Network: "user"}},
+	{"cards", Config{Disks: []Disk{{Path: "a"}}, Cards: []Card{{Tap: "vm0"}, {Tap: "vm1", Model: "e1000e", Boot: true}, {Tap: "vm2", Model: "usb-net"}}}},
 	{"no network", Config{Network: "none"}},
 	{"a TPM", Config{TPM: "/tmp/a,b/socket"}},
 	{"credentials", Config{Credentials: map[string]string{"b": "two", "a": "one,\x00"}, SMBIOS: []string{"a,b"}, Extra: []string{"-snapshot"}}},
