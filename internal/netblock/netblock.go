@@ -45,7 +45,7 @@ type Export struct {
 }
 
 // ask connects to a server and agrees on an export. It returns a connection in the transmission phase.
-func ask(ctx context.Context, u nbd.URL) (*net.TCPConn, Export, error) {
+func ask(ctx context.Context, u nbd.URL, host string) (*net.TCPConn, Export, error) {
 	e := Export{URL: u, Connections: 1}
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
@@ -54,7 +54,11 @@ func ask(ctx context.Context, u nbd.URL) (*net.TCPConn, Export, error) {
 	}
 	// Without keepalives an idle connection outlives a cable that is pulled out for an hour.
 	dialer := net.Dialer{KeepAlive: -1}
-	c, err := dialer.DialContext(ctx, "tcp", u.Address())
+	to := u
+	if host != "" {
+		to.Host = host
+	}
+	c, err := dialer.DialContext(ctx, "tcp", to.Address())
 	if err != nil {
 		return fail(err)
 	}
@@ -83,7 +87,7 @@ func ask(ctx context.Context, u nbd.URL) (*net.TCPConn, Export, error) {
 
 // Ask asks a server for an export, and leaves it alone again.
 func Ask(ctx context.Context, u nbd.URL) (Export, error) {
-	c, e, err := ask(ctx, u)
+	c, e, err := ask(ctx, u, "")
 	if err != nil {
 		return e, err
 	}
@@ -172,6 +176,8 @@ type Options struct {
 	// Connections is how many to have where the server lets a client have several; 0 is as many as there are processors, at least
 	// two, so that one can be lost, and at most four. The kernel uses one for each processor.
 	Connections int
+	// Host, if not empty, is an address to use in the place of the URL's host.
+	Host string
 	kernel.Limits
 }
 
@@ -194,7 +200,7 @@ func Connect(ctx context.Context, control *kernel.Control, u nbd.URL, o Options)
 	}()
 	d := Device{Export: Export{URL: u}}
 	for n := 1; n <= want; n++ {
-		f, e, err := connection(ctx, u)
+		f, e, err := connection(ctx, u, o.Host)
 		if err == nil && n > 1 && e != d.Export {
 			err = fmt.Errorf("cannot use %s: it has %d bytes in blocks of %d, and on the next connection %d in blocks of %d: %w",
 				u, d.Size, d.BlockSize, e.Size, e.BlockSize, nbd.ErrProtocol)
@@ -226,7 +232,7 @@ var ErrChanged = errors.New("it has changed")
 // Reconnect gives a device whose connections were lost new ones, to the export that it was made of. sys is /sys. The error wraps [ErrChanged] if
 // that does not have the device's size any more; the same size with other data is for dm-verity to find.
 func Reconnect(ctx context.Context, sys *os.Root, control *kernel.Control, index int, u nbd.URL, o Options) error {
-	f, e, err := connection(ctx, u)
+	f, e, err := connection(ctx, u, o.Host)
 	if err != nil {
 		return err
 	}
@@ -244,7 +250,7 @@ func Reconnect(ctx context.Context, sys *os.Root, control *kernel.Control, index
 		return fmt.Errorf("cannot reconnect nbd%d: it has %s sectors, %s has %d: %w", index, strings.TrimSpace(string(size)), u, e.Size/512, ErrChanged)
 	}
 	for len(sockets) < min(o.connections(), e.Connections) {
-		f, _, err := connection(ctx, u)
+		f, _, err := connection(ctx, u, o.Host)
 		if err != nil {
 			return err
 		}
@@ -254,8 +260,8 @@ func Reconnect(ctx context.Context, sys *os.Root, control *kernel.Control, index
 }
 
 // connection is a connection as the kernel wants it.
-func connection(ctx context.Context, u nbd.URL) (*os.File, Export, error) {
-	c, e, err := ask(ctx, u)
+func connection(ctx context.Context, u nbd.URL, host string) (*os.File, Export, error) {
+	c, e, err := ask(ctx, u, host)
 	if err != nil {
 		return nil, e, err
 	}

@@ -180,6 +180,64 @@ func TestVMServerReturns(t *testing.T) {
 	}
 }
 
+// TestVMWatch: with somebody who watches, a server that comes back is nothing that a reader notices.
+func TestVMWatch(t *testing.T) {
+	file, a := sample(t)
+	s := &nbdtest.Server{Export: "os", Size: int64(len(file)), Read: nbdtest.Bytes(file), MultiConn: true}
+	at := s.Start(t, "127.0.0.1:0")
+	u, c := address(t, at, "os"), control(t)
+	d, img := attach(t, c, u, a, kernel.Limits{Request: 2})
+	sys, err := os.OpenRoot("/sys")
+	must(t, err)
+	defer sys.Close()
+	if s, err := Find(sys, c, "/dev/"+d.Node()); err != nil || s.Backend != u.String() || s.Size != d.Size || s.BlockSize != 512 || !s.ReadOnly {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if s, err := Find(sys, c, u.String()); err != nil || s.Index != d.Index {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if s, err := Find(sys, c, "nbd99"); !errors.Is(err, ErrNoDevice) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	w, err := c.Watch()
+	must(t, err)
+	defer w.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	watching := make(chan struct{}, 1)
+	other, err := kernel.Open()
+	must(t, err)
+	defer other.Close()
+	go func() {
+		ended <- Watch(ctx, sys, other, w, d.Index, u, Options{Limits: kernel.Limits{Request: 2, Dead: 60}}, func(text string) {
+			t.Log(text)
+			if strings.HasPrefix(text, "watching") {
+				watching <- struct{}{}
+			}
+		})
+	}()
+	<-watching
+	for range 3 {
+		s.Stop()
+		must(t, os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0))
+		read := make(chan error, 1)
+		go func() {
+			_, err := readBlob(t, img)
+			read <- err
+		}()
+		time.Sleep(time.Second)
+		s.Start(t, at)
+		if err := <-read; err != nil {
+			t.Error(err)
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
 // TestVMGoesWithTheImage: nothing is left of a device when the image over it is given up.
 func TestVMGoesWithTheImage(t *testing.T) {
 	file, a := sample(t)

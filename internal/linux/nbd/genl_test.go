@@ -57,6 +57,26 @@ func TestReplies(t *testing.T) {
 	}
 }
 
+func TestLinks(t *testing.T) {
+	group := appendAttr(nil, 1|nestedBit, appendString(appendUint32(nil, unix.CTRL_ATTR_MCAST_GRP_ID, 9), unix.CTRL_ATTR_MCAST_GRP_NAME, "nbd_mc_group"))
+	other := appendAttr(nil, 2|nestedBit, appendString(appendUint32(nil, unix.CTRL_ATTR_MCAST_GRP_ID, 8), unix.CTRL_ATTR_MCAST_GRP_NAME, "nbd_mc_grou"))
+	answer, err := parseAttrs(appendAttr(nil, unix.CTRL_ATTR_MCAST_GROUPS|nestedBit, append(other, group...)))
+	if err != nil || findGroup(answer) != 9 {
+		t.Errorf("group %d, %v", findGroup(answer), err)
+	}
+	if g := findGroup(nil); g != 0 {
+		t.Errorf("group %d of none", g)
+	}
+	dead := message(30, 0, 0, cmdLinkDead, version, appendUint32(nil, attrIndex, 3))
+	others := append(message(31, 0, 0, cmdLinkDead, version, appendUint32(nil, attrIndex, 4)), message(30, 0, 0, cmdConnect, version, appendUint32(nil, attrIndex, 5))...)
+	if got := deadLinks(30, append(others, dead...)); len(got) != 1 || got[0] != 3 {
+		t.Errorf("%v", got)
+	}
+	if got := deadLinks(30, dead[:20]); got != nil {
+		t.Errorf("%v", got)
+	}
+}
+
 func FuzzReplies(f *testing.F) {
 	f.Add(message(30, unix.NLM_F_ACK, 5, 1, 1, appendSockets(appendUint32(nil, 1, 7), nil)))
 	f.Add([]byte{20, 0, 0, 0, 2, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0xea, 0xff, 0xff, 0xff})

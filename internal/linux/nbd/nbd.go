@@ -20,6 +20,7 @@ import (
 
 const (
 	familyName = "nbd"
+	groupName  = "nbd_mc_group"
 	version    = 1
 )
 
@@ -28,6 +29,7 @@ const (
 	cmdConnect     = 1
 	cmdDisconnect  = 2
 	cmdReconfigure = 3
+	cmdLinkDead    = 4
 	cmdStatus      = 5
 
 	attrIndex       = 1
@@ -85,6 +87,7 @@ const DefaultRequest = 30
 type Control struct {
 	f        *os.File
 	family   uint16
+	group    uint32 // who listens to it is told of lost connections; 0 is none
 	sequence uint32
 }
 
@@ -109,7 +112,28 @@ func Open() (*Control, error) {
 		return nil, fmt.Errorf("cannot find the driver of network block devices: %w", errMessage)
 	}
 	c.family = binary.NativeEndian.Uint16(id)
+	c.group = findGroup(answer)
 	return c, nil
+}
+
+// findGroup returns the number of the driver's multicast group.
+func findGroup(answer []attr) uint32 {
+	list, _ := find(answer, unix.CTRL_ATTR_MCAST_GROUPS, 0)
+	groups, err := parseAttrs(list)
+	if err != nil {
+		return 0
+	}
+	for _, g := range groups {
+		fields, err := parseAttrs(g.value)
+		if err != nil {
+			return 0
+		}
+		name, _ := find(fields, unix.CTRL_ATTR_MCAST_GRP_NAME, 1)
+		if id, ok := find(fields, unix.CTRL_ATTR_MCAST_GRP_ID, 4); ok && string(name) == groupName+"\x00" {
+			return binary.NativeEndian.Uint32(id)
+		}
+	}
+	return 0
 }
 
 // Close closes the way to the driver; devices stay.

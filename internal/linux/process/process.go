@@ -128,3 +128,12 @@ func Reboot(a Action) error {
 	}
 	return fmt.Errorf("cannot reboot: %w", unix.Reboot(cmd))
 }
+
+// HoldInMemory keeps all of this process, and what it will allocate, in memory: nothing of it has to be read from a disk again, whatever
+// becomes of that.
+func HoldInMemory() error {
+	if err := unix.Mlockall(unix.MCL_CURRENT | unix.MCL_FUTURE); err != nil {
+		return fmt.Errorf("cannot hold this process in memory: %w", err)
+	}
+	return nil
+}
