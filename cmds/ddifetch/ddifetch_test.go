@@ -69,7 +69,7 @@ func TestUsage(t *testing.T) {
 func checkHelp(t *testing.T, flags *flag.FlagSet, help string) {
 	t.Helper()
 	var taught []string
-	for _, m := range regexp.MustCompile(`(?m)(?:^|[\s\[])--([A-Za-z][a-z-]*)`).FindAllStringSubmatch(help, -1) {
+	for _, m := range regexp.MustCompile(`(?m)(?:^|[\s\[])--([A-Za-z][a-z0-9-]*)`).FindAllStringSubmatch(help, -1) {
 		taught = append(taught, m[1])
 	}
 	flags.VisitAll(func(f *flag.Flag) {

@@ -7,6 +7,7 @@
 // Synopsis:
 //
 //	ddifetch VERB [OPTION...] [ARGUMENT...]
+//	ddifetch [OPTION...] URL...		the same with the verb get
 //
 // ddifetch --help lists the verbs, ddifetch VERB --help explains one. The exit status is 0 if all is well, 1 if something failed,
 // 2 if the command line makes no sense.
@@ -16,18 +17,33 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/initddi/initddi/internal/fetch"
+	"github.com/initddi/initddi/internal/linux/process"
 )
 
 func main() { os.Exit(status(os.Args[1:])) }
 
 // status runs the program and returns its exit status.
 func status(args []string) int {
+	// Before anything else: Go's library reads this when TLS is used for the first time.
+	if err := fetch.Harden(); err != nil {
+		fmt.Fprintln(os.Stderr, "ddifetch:", err)
+		return 1
+	}
+	// Package net/http has things to say that are in no error, and in no language of ours.
+	log.SetOutput(io.Discard)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, environment{Stdout: os.Stdout, Stderr: os.Stderr}, args)
+	err := run(ctx, environment{
+		Stdout: os.Stdout, Stderr: os.Stderr, Image: process.Inherited(imageFD, "image"), Events: process.Inherited(eventFD, "events"),
+		Trust: "/etc/verity.d", EFIVars: "/sys/firmware/efi/efivars",
+	}, args)
 	if err == nil {
 		return 0
 	}

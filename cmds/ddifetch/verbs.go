@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/initddi/initddi/internal/jsontext"
@@ -26,6 +27,10 @@ var (
 // environment is what the program uses of its process.
 type environment struct {
 	Stdout, Stderr *os.File
+	// Image and Events are the file descriptors of "ddifetch boot", nil where nobody left one.
+	Image, Events *os.File
+	// Trust and EFIVars are the directories with stage 1's trust store, and with efivarfs.
+	Trust, EFIVars string
 }
 
 // verb is one thing that the program does.
@@ -39,6 +44,9 @@ type verb struct {
 // verbs returns all verbs in the order in which --help lists them.
 func verbs() []verb {
 	return []verb{
+		{"get", "fetch an image from a web server into a file; also without the verb", getHelp, runGet},
+		{"index", "show which images a web server has", indexHelp, runIndex},
+		{"boot", "do what storageinit asks for", bootHelp, runBoot},
 		{"nbd", "make a block device of an export of an NBD server", nbdHelp, runNBD},
 	}
 }
@@ -71,7 +79,16 @@ func run(ctx context.Context, env environment, args []string) error {
 		}
 		return v.run(ctx, env, args[1:])
 	}
+	if slices.ContainsFunc(args, isWeb) {
+		return runGet(ctx, env, args)
+	}
 	return fmt.Errorf("cannot do %q: there is no such verb; %w", args[0], errUsage)
+}
+
+// isWeb reports whether an argument is meant to be an address of a web server.
+func isWeb(arg string) bool {
+	scheme, _, ok := strings.Cut(strings.ToLower(arg), "://")
+	return ok && (scheme == "http" || scheme == "https")
 }
 
 // helpText says what a person needs to begin.

@@ -132,7 +132,7 @@ func TestZshParses(t *testing.T) {
 	if _, err := exec.LookPath("zsh"); err != nil {
 		t.Skip("needs zsh (Debian package zsh)")
 	}
-	for _, name := range []string{"_initddi", "_ddimount", "_sysextmerge"} {
+	for _, name := range []string{"_initddi", "_ddimount", "_sysextmerge", "_ddifetch"} {
 		if out, err := exec.Command("zsh", "-n", "../../completion/zsh/"+name).CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", name, err, out)
 		}

@@ -9,7 +9,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 
+	"github.com/initddi/initddi/internal/index"
 	"github.com/initddi/initddi/internal/keys"
 	"github.com/initddi/initddi/internal/plan"
 )
@@ -28,7 +30,8 @@ func checkPair(p keys.Pair) error {
 	return nil
 }
 
-// runSign signs a settings file. It is checked first, as stage 1 will: a mistake is found here, not at the console.
+// runSign signs a settings file, or the index of a web server's images. It is checked first, as stage 1 will: a mistake is found here,
+// not at the console.
 func runSign(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
 	var pair keys.Pair
 	flags.StringVar(&pair.Key, "key", "", "sign with the private key in `FILE` (PEM)")
@@ -45,11 +48,7 @@ func runSign(ctx context.Context, env environment, flags *flag.FlagSet, args []s
 	if err != nil {
 		return fmt.Errorf("cannot sign: %w", err)
 	}
-	p, err := plan.New(plan.Input{HasShell: true})
-	if err != nil {
-		return err
-	}
-	if _, err := p.WithSettings(rest[0], text, true); err != nil {
+	if err := checkSigned(rest[0], text); err != nil {
 		return err
 	}
 	der, err := pair.Sign(ctx, text)
@@ -65,4 +64,18 @@ func runSign(ctx context.Context, env environment, flags *flag.FlagSet, args []s
 	}
 	fmt.Fprintf(env.Stdout, "%s: %d bytes\n", name, len(der))
 	return nil
+}
+
+// checkSigned reads what is to be signed as whoever verifies it will.
+func checkSigned(name string, text []byte) error {
+	if filepath.Base(name) == index.Name {
+		_, err := index.Parse(text)
+		return err
+	}
+	p, err := plan.New(plan.Input{HasShell: true})
+	if err != nil {
+		return err
+	}
+	_, err = p.WithSettings(name, text, true)
+	return err
 }

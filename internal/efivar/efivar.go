@@ -161,6 +161,19 @@ func Path(file []byte) (string, error) {
 	return "/" + strings.Join(names, "/"), nil
 }
 
+// URL reads the file of LoaderDeviceURL or StubDeviceURL: where the firmware fetched the boot loader or the stub from, if it booted by HTTP
+// (systemd 258). The text is as it stands there: what a URL is, is for package weburl to say. The error wraps [ErrSyntax].
+func URL(file []byte) (string, error) {
+	s, err := text(file)
+	if err == nil && s == "" {
+		err = fmt.Errorf("%w: it is empty", ErrSyntax)
+	}
+	if err != nil {
+		return "", fmt.Errorf("cannot read URL: %w", err)
+	}
+	return s, nil
+}
+
 // Bool reads the file of a variable that is one byte, 0 or 1, such as SecureBoot. The error wraps [ErrSyntax].
 func Bool(file []byte) (bool, error) {
 	_, data, err := Decode(file)

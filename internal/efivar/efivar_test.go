@@ -230,3 +230,14 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+func TestURL(t *testing.T) {
+	if got, err := URL(variable(EncodeString("http://192.0.2.1/initddi.efi"))); err != nil || got != "http://192.0.2.1/initddi.efi" {
+		t.Errorf("%q, %v", got, err)
+	}
+	for _, file := range [][]byte{nil, variable(nil), variable([]byte{'a'}), variable(EncodeString("")), variable(wide("a\x00b"))} {
+		if got, err := URL(file); got != "" || !errors.Is(err, ErrSyntax) {
+			t.Errorf("%x: got %q, %v", file, got, err)
+		}
+	}
+}

@@ -203,6 +203,18 @@ func TestSystemCallsAreInOnePlace(t *testing.T) {
 	}
 }
 
+// TestWebIsInOnePlace keeps web clients, and the megabytes that they are, where they are wanted.
+func TestWebIsInOnePlace(t *testing.T) {
+	users := []string{"internal/fetch", "cmds/ddifetch"}
+	for _, p := range packages(t) {
+		for _, imp := range p.imports() {
+			if (imp == "net/http" || imp == "crypto/tls") && !slices.Contains(users, p.Dir) {
+				t.Errorf("%s imports %s: only %v do", p.Dir, imp, users)
+			}
+		}
+	}
+}
+
 // TestSyscallIsForNamesOnly allows package syscall for error numbers and signals, and nothing that calls.
 func TestSyscallIsForNamesOnly(t *testing.T) {
 	for _, p := range packages(t) {

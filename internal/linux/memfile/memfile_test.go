@@ -34,3 +34,46 @@ func TestNew(t *testing.T) {
 		t.Error("a name that the kernel refuses is no error")
 	}
 }
+
+// TestSeal seals a file that was made to be sealed, and others, which stay as they are.
+func TestSeal(t *testing.T) {
+	fd, err := unix.MemfdCreate("image", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "image")
+	defer f.Close()
+	if _, err := f.WriteString("hello"); err != nil {
+		t.Fatal(err)
+	}
+	if err := Seal(f); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("x"), 0); err == nil {
+		t.Error("it can be written")
+	}
+	if f.Truncate(0) == nil || f.Truncate(10) == nil {
+		t.Error("its size can be changed")
+	}
+	plain, err := os.Create(t.TempDir() + "/plain")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	unsealable, err := unix.MemfdCreate("image", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []*os.File{plain, os.NewFile(uintptr(unsealable), "image")} {
+		if err := Seal(f); err != nil {
+			t.Error(err)
+		}
+		if _, err := f.WriteString("x"); err != nil {
+			t.Error(err)
+		}
+		f.Close()
+	}
+	if err := Seal(plain); err == nil {
+		t.Error("a closed file was sealed")
+	}
+}
