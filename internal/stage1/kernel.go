@@ -87,6 +87,11 @@ func kernelFacts(w *World) resolve.Kernel {
 func moduleParameters(params []cmdline.Param, name string) string {
 	same := func(s string) string { return strings.ReplaceAll(s, "-", "_") }
 	var out []string
+	if name == "nbd" {
+		// One device, when somebody wants one, and nobody looks for partitions on what is not verified yet. What the command line says
+		// comes behind and wins.
+		out = append(out, "nbds_max=0 max_part=0")
+	}
 	for _, p := range params {
 		mod, key, ok := strings.Cut(p.Key, ".")
 		if !ok || key == "" || same(mod) != same(name) {
