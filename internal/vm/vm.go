@@ -28,17 +28,6 @@ import (
 	"github.com/initddi/initddi/internal/program"
 )
 
-// Disk is a disk of the machine.
-type Disk struct {
-	Path string
-	// Bus is virtio (default), nvme, sata, usb, scsi or sd.
-	Bus string
-	// Snapshot keeps writes away from the file.
-	Snapshot bool
-	// SectorSize is the logical block size in bytes; 0 is 512.
-	SectorSize int
-}
-
 // Card is a network card. The first has the hardware address 52:54:00:12:34:56, each further one the next.
 type Card struct {
 	// Tap is the device that its cable ends in, of the network namespace that QEMU runs in.
@@ -53,6 +42,7 @@ type Card struct {
 type Config struct {
 	Binary    string // QEMU; default qemu-system-x86_64
 	Accel     string // tcg (default) or kvm
+	Machine   string // q35 (default), or pc, which has IDE
 	MemoryMiB int    // default 1024
 	CPUs      int    // default 1
 
@@ -73,6 +63,8 @@ type Config struct {
 	Credentials map[string]string
 	// Report receives what the guest writes to its second serial port.
 	Report string
+	// Monitor is the path of a socket to be made, over which a [Monitor] talks to QEMU; empty is none.
+	Monitor string
 	// SMBIOS adds raw type 11 strings.
 	SMBIOS []string
 	// Icount makes time virtual: one instruction is one nanosecond (docs/HACKING.md, measuring).
@@ -114,11 +106,11 @@ func (c Config) Args(ctx context.Context) ([]string, error) {
 	for i, card := range c.Cards {
 		args = append(args, card.args(i, len(c.Disks))...)
 	}
-	args = append(args, "-accel", accel, "-cpu", cpu, "-m", strconv.Itoa(orDefault(c.MemoryMiB, 1024)), "-smp", strconv.Itoa(orDefault(c.CPUs, 1)))
+	args = append(args, "-accel", accel, "-cpu", cpu, "-m", strconv.Itoa(cmp.Or(c.MemoryMiB, 1024)), "-smp", strconv.Itoa(cmp.Or(c.CPUs, 1)))
 	if c.Icount {
 		args = append(args, "-icount", "shift=0,sleep=on")
 	}
-	machine := "q35"
+	machine := cmp.Or(c.Machine, "q35")
 	if c.FirmwareCode != "" {
 		if strings.Contains(c.FirmwareCode, "secboot") {
 			machine += ",smm=on"
@@ -129,13 +121,11 @@ func (c Config) Args(ctx context.Context) ([]string, error) {
 			"-drive", "if=pflash,format=raw,unit=1,file="+escape(c.FirmwareVars))
 	}
 	args = append(args, "-machine", machine)
-	buses := map[string]bool{}
-	for i, d := range c.Disks {
-		more, err := d.args(i, buses)
-		if err != nil {
-			return nil, err
-		}
-		args = append(args, more...)
+	if args, err = c.withDisks(args, version); err != nil {
+		return nil, err
+	}
+	if c.Monitor != "" {
+		args = append(args, "-qmp", "unix:"+escape(c.Monitor)+",server=on,wait=off")
 	}
 	if c.TPM != "" {
 		args = append(args, "-chardev", "socket,id=tpm,path="+escape(c.TPM), "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0")
@@ -161,49 +151,6 @@ func (c Card) args(i, disks int) []string {
 		device += ",romfile="
 	}
 	return []string{"-netdev", fmt.Sprintf("tap,id=card%d,ifname=%s,script=no,downscript=no", i, c.Tap), "-device", device}
-}
-
-// args returns the arguments for one disk, with its controller if it is the first that needs it.
-func (d Disk) args(i int, buses map[string]bool) ([]string, error) {
-	drive := fmt.Sprintf("if=none,id=disk%d,format=raw,file=%s", i, escape(d.Path))
-	if d.Snapshot {
-		drive += ",snapshot=on"
-	}
-	args := []string{"-drive", drive}
-	controller := func(device string) {
-		if !buses[device] {
-			buses[device] = true
-			args = append(args, "-device", device)
-		}
-	}
-	var device string
-	switch d.Bus {
-	case "", "virtio":
-		device = "virtio-blk-pci"
-	case "nvme":
-		device = fmt.Sprintf("nvme,serial=disk%d", i)
-	case "sata":
-		device = "ide-hd"
-	case "usb":
-		controller("qemu-xhci,id=xhci")
-		device = "usb-storage"
-	case "scsi":
-		controller("virtio-scsi-pci,id=scsi")
-		device = "scsi-hd"
-	case "sd":
-		controller("sdhci-pci,id=sdhci")
-		device = "sd-card"
-	default:
-		return nil, fmt.Errorf("cannot attach %s to bus %q: only virtio, nvme, sata, usb, scsi, sd: %w", d.Path, d.Bus, errors.ErrUnsupported)
-	}
-	device += fmt.Sprintf(",drive=disk%d", i)
-	if d.SectorSize != 0 {
-		device += fmt.Sprintf(",logical_block_size=%d,physical_block_size=%d", d.SectorSize, d.SectorSize)
-	}
-	if c := i + 1; d.Bus != "sd" {
-		device += fmt.Sprintf(",bootindex=%d", c)
-	}
-	return append(args, "-device", device), nil
 }
 
 // Options returns the machine for vmtest.
@@ -288,10 +235,3 @@ func (c Config) version(ctx context.Context) (int, error) {
 
 // escape doubles the commas in a value of a QEMU option.
 func escape(s string) string { return strings.ReplaceAll(s, ",", ",,") }
-
-func orDefault(n, d int) int {
-	if n == 0 {
-		return d
-	}
-	return n
-}

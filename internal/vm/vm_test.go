@@ -48,6 +48,10 @@ var machines = []struct {
 	{"secure boot", Config{FirmwareCode: "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", FirmwareVars: "vars.fd", Disks: []Disk{{Path: "disk.img", Snapshot: true}}}},
 	{"no secure boot", Config{FirmwareCode: "/usr/share/OVMF/OVMF_CODE_4M.fd", FirmwareVars: "vars,with,commas.fd"}},
 	{"every bus", Config{Disks: []Disk{{Path: "a"}, {Path: "b", Bus: "nvme"}, {Path: "c", Bus: "sata"}, {Path: "d", Bus: "usb"}, {Path: "e", Bus: "scsi"}, {Path: "f", Bus: "sd"}}}},
+	{"more buses", Config{Monitor: "/tmp/a,b/qmp", Disks: []Disk{{Path: "a", Bus: "nvme-ns"}, {Path: "b", Bus: "nvme-ns", SectorSize: 4096}, {Path: "c", Bus: "usb-hub"}, {Path: "d", Bus: "uas"}, {Path: "e", Bus: "pvscsi"},
+		{Path: "f", Bus: "mpt"}, {Path: "g", Bus: "lsi"}, {Path: "h", Bus: "megaraid"}}}},
+	{"IDE", Config{Machine: "pc", Disks: []Disk{{Path: "a", Bus: "ide"}}}},
+	{"disks with moods", Config{Disks: []Disk{{Path: "b", Bus: "sata", Snapshot: true, ReadBurst: 4096}, {Path: "c", Late: true}}}},
 	{"one controller for two", Config{Disks: []Disk{{Path: "a", Bus: "usb"}, {Path: "b", Bus: "usb", SectorSize: 4096}, {Path: "c,d", Bus: "scsi"}, {Path: "e", Bus: "scsi"}}}},
 	{"a network", Config{Network: "user"}},
 	{"cards", Config{Disks: []Disk{{Path: "a"}}, Cards: []Card{{Tap: "vm0"}, {Tap: "vm1", Model: "e1000e", Boot: true}, {Tap: "vm2", Model: "usb-net"}}}},
@@ -122,6 +126,23 @@ func TestArgsErrors(t *testing.T) {
 	}
 	if _, err := (Config{Binary: fakeQEMU(t, qemu10), Disks: []Disk{{Path: "x", Bus: "floppy"}}}).Args(ctx); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "floppy") {
 		t.Error(err)
+	}
+	for _, test := range []struct {
+		version string
+		config  Config
+		is      error
+		word    string
+	}{
+		{qemu10, Config{Machine: "pc", Disks: []Disk{{Path: "x", Bus: "sata"}}}, errors.ErrUnsupported, "only q35"},
+		{qemu10, Config{Disks: []Disk{{Path: "x", Bus: "ide"}}}, errors.ErrUnsupported, "only pc"},
+		{qemu10, Config{Disks: []Disk{{Path: "x", Bus: "usb", Late: true}}}, errors.ErrUnsupported, "only virtio"},
+		{qemu7, Config{Disks: []Disk{{Path: "x", Bus: "emmc"}}}, program.ErrMissing, "QEMU 7"},
+		{qemu10, Config{Disks: []Disk{{Path: "x", Bus: "emmc"}}}, nil, ""},
+	} {
+		test.config.Binary = fakeQEMU(t, test.version)
+		if _, err := test.config.Args(ctx); !errors.Is(err, test.is) || err != nil && !strings.Contains(err.Error(), test.word) {
+			t.Errorf("%+v: %v", test.config, err)
+		}
 	}
 	if _, err := (Config{Binary: fakeQEMU(t, qemu10), Network: "tap"}).Args(ctx); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "tap") {
 		t.Error(err)

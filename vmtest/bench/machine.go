@@ -60,7 +60,7 @@ func (m *machine) boot(ctx context.Context, console string) (*sample, error) {
 	}
 	defer os.RemoveAll(tmp)
 	told, monitor := filepath.Join(tmp, "told"), filepath.Join(tmp, "qmp")
-	c := vm.Config{Icount: true}
+	c := vm.Config{Icount: true, Monitor: monitor}
 	if m.disk != "" {
 		c.Disks = []vm.Disk{{Path: m.disk, Snapshot: true}}
 	}
@@ -69,7 +69,7 @@ func (m *machine) boot(ctx context.Context, console string) (*sample, error) {
 		return nil, err
 	}
 	args = append(args, "-display", "none", "-monitor", "none", "-serial", "file:"+console, "-serial", "file:"+told,
-		"-qmp", "unix:"+monitor+",server=on,wait=off", "-no-shutdown", "-kernel", m.kernel, "-append", m.cmdline)
+		"-no-shutdown", "-kernel", m.kernel, "-append", m.cmdline)
 	if m.initrd != "" {
 		args = append(args, "-initrd", m.initrd)
 	}
