@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/initddi/initddi/internal/efivar"
 	"github.com/initddi/initddi/internal/gpt"
@@ -30,20 +31,31 @@ import (
 // they hang on none, but they are disks.
 const MultipathNVMe = "devices/virtual/nvme-subsystem/"
 
+// IsVirtual reports whether a device, by its path in sysfs or a link to that, is made of others, as a loop device is.
+func IsVirtual(sysPath string) bool {
+	return strings.Contains(sysPath, "/virtual/") && !strings.Contains(sysPath, MultipathNVMe)
+}
+
 // sysSector is the unit of the sizes in sysfs, whatever the disk's sectors have.
 const sysSector = 512
 
 // Machine looks at one machine.
 type Machine struct {
 	Sys, Dev *os.Root
-	disks    map[string]*disk
+	// Patience and Timeout are how long disks may take to answer that the boot can, and cannot, do without; 0 stands for the constants
+	// of these names.
+	Patience, Timeout time.Duration
+
+	disks map[string]*disk
+	asked map[string]*question // what was asked last beside partition tables, by node
 }
 
-// disk is what was read from a disk that has not changed since.
+// disk is what was read, or is being read, from a disk that has not changed since. The fields are the answer to the question.
 type disk struct {
+	*question
 	sectorSize int64
 	table      *gpt.Table
-	err        error
+	stale      bool // it has changed since it was asked
 }
 
 // Firmware reads what the boot loader left. Without efivarfs below sys/firmware/efi/efivars the answer is empty; a variable
@@ -116,10 +128,18 @@ func (m *Machine) readVariableOf(name string, vendor guid.GUID) ([]byte, error) 
 }
 
 // Forget drops what is known of a disk, after the kernel said that it changed.
-func (m *Machine) Forget(diskNode string) { delete(m.disks, diskNode) }
+func (m *Machine) Forget(diskNode string) {
+	if d := m.disks[diskNode]; d != nil {
+		d.stale = true
+	}
+}
 
 // ForgetAll drops what is known of every disk, after it was missed what the kernel said.
-func (m *Machine) ForgetAll() { clear(m.disks) }
+func (m *Machine) ForgetAll() {
+	for _, d := range m.disks {
+		d.stale = true
+	}
+}
 
 // ErrNotReady says that a device cannot be opened yet: the kernel shows a device in sysfs before its node is made, and a disk before it
 // has spun up. It says so as well of one that is gone, or will never work; only waiting tells the difference.
@@ -143,7 +163,7 @@ func (m *Machine) open(node string) (*os.File, error) {
 // Unready reports whether a disk was not ready when the partitions were looked at. It is asked again by the next [Machine.Partitions].
 func (m *Machine) Unready() bool {
 	for _, d := range m.disks {
-		if errors.Is(d.err, ErrNotReady) {
+		if errors.Is(d.state(), ErrNotReady) {
 			return true
 		}
 	}
@@ -157,11 +177,25 @@ func (m *Machine) Partitions() ([]resolve.Partition, error) {
 	if err != nil {
 		return nil, err
 	}
-	maps.DeleteFunc(m.disks, func(_ string, d *disk) bool { return errors.Is(d.err, ErrNotReady) })
-	var out []resolve.Partition
+	maps.DeleteFunc(m.disks, func(_ string, d *disk) bool {
+		return d.answered() && (d.stale || errors.Is(d.err, ErrNotReady))
+	})
+	var blocks []*block
 	var errs []error
 	for _, name := range names {
-		p, err := m.partition(name)
+		b, err := m.block(name)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if b != nil {
+			blocks = append(blocks, b)
+			m.ask(b.disk)
+		}
+	}
+	// All disks have been asked by now: one that does not answer keeps nobody else waiting for longer.
+	var out []resolve.Partition
+	for _, b := range blocks {
+		p, err := m.partition(b)
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -172,14 +206,14 @@ func (m *Machine) Partitions() ([]resolve.Partition, error) {
 	return out, errors.Join(errs...)
 }
 
-// blockDevices returns the names of all block devices, in order.
+// blockDevices returns the names of all block devices, sorted.
 func (m *Machine) blockDevices() ([]string, error) {
 	dir, err := m.Sys.Open("class/block")
 	if err != nil {
 		return nil, fmt.Errorf("cannot list block devices: %w", err)
 	}
+	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
-	dir.Close()
 	if err != nil {
 		return nil, fmt.Errorf("cannot list block devices: %w", err)
 	}
@@ -187,11 +221,17 @@ func (m *Machine) blockDevices() ([]string, error) {
 	return names, nil
 }
 
-// partition returns the partition that the block device is, nil if it is none.
-func (m *Machine) partition(node string) (*resolve.Partition, error) {
+// block is a partition as the kernel shows it.
+type block struct {
+	node, disk          string
+	number, start, size int64 // start and size in sectors of sysfs
+}
+
+// block returns the partition that the block device is, nil if it is none.
+func (m *Machine) block(node string) (*block, error) {
 	base := "class/block/" + node
 	link, err := m.Sys.Readlink(base)
-	if err != nil || strings.Contains(link, "/virtual/") && !strings.Contains(link, MultipathNVMe) {
+	if err != nil || IsVirtual(link) {
 		return nil, nil
 	}
 	if _, err := m.Sys.Stat(base + "/partition"); err != nil {
@@ -207,26 +247,30 @@ func (m *Machine) partition(node string) (*resolve.Partition, error) {
 		}
 		return nil, err
 	}
-	diskNode := path.Base(path.Dir(link))
-	d := m.disk(diskNode)
-	if d.err != nil {
+	return &block{node, path.Base(path.Dir(link)), number, start, size}, nil
+}
+
+// partition returns what the disk's own table says of the partition, nil if the disk has none or does not say.
+func (m *Machine) partition(b *block) (*resolve.Partition, error) {
+	d := m.disks[b.disk]
+	if d.wait(m.patience()) != nil {
 		return nil, nil
 	}
 	for _, q := range d.table.Partitions {
-		if int64(q.Number) != number {
+		if int64(q.Number) != b.number {
 			continue
 		}
 		// Without its node it cannot be read yet; the event that announces it comes when the node is there.
-		if _, err := m.Dev.Stat(node); errors.Is(err, fs.ErrNotExist) {
+		if _, err := m.Dev.Stat(b.node); errors.Is(err, fs.ErrNotExist) {
 			return nil, nil
 		}
-		if q.Offset(d.sectorSize) != start*sysSector || q.Size(d.sectorSize) != size*sysSector {
-			return nil, fmt.Errorf("cannot use /dev/%s: the kernel has %d bytes at %d, the partition table says %d at %d", node,
-				size*sysSector, start*sysSector, q.Size(d.sectorSize), q.Offset(d.sectorSize))
+		if q.Offset(d.sectorSize) != b.start*sysSector || q.Size(d.sectorSize) != b.size*sysSector {
+			return nil, fmt.Errorf("cannot use /dev/%s: the kernel has %d bytes at %d, the partition table says %d at %d", b.node,
+				b.size*sysSector, b.start*sysSector, q.Size(d.sectorSize), q.Offset(d.sectorSize))
 		}
 		return &resolve.Partition{
-			Node: node, Disk: diskNode, Number: q.Number, Type: q.Type, UUID: q.UUID,
-			Label: q.Name, Size: size * sysSector, SectorSize: d.sectorSize,
+			Node: b.node, Disk: b.disk, Number: q.Number, Type: q.Type, UUID: q.UUID,
+			Label: q.Name, Size: b.size * sysSector, SectorSize: d.sectorSize,
 		}, nil
 	}
 	return nil, nil
@@ -236,24 +280,83 @@ func (m *Machine) partition(node string) (*resolve.Partition, error) {
 func (m *Machine) DiskErrors() map[string]error {
 	out := map[string]error{}
 	for name, d := range m.disks {
-		if d.err != nil {
-			out[name] = d.err
+		if err := d.state(); err != nil {
+			out[name] = err
 		}
 	}
 	return out
 }
 
-func (m *Machine) disk(node string) *disk {
-	if d := m.disks[node]; d != nil {
-		return d
+// Bare returns, by node name, what there is to say of disks on which the kernel found no partition; it reads them.
+func (m *Machine) Bare() map[string]error {
+	out := map[string]error{}
+	names, err := m.blockDevices()
+	if err != nil {
+		return out
+	}
+	asked := map[string]*question{}
+	for _, name := range names {
+		base := "class/block/" + name
+		link, err := m.Sys.Readlink(base)
+		if err != nil || IsVirtual(link) || m.disks[name] != nil {
+			continue
+		}
+		if _, err := m.Sys.Stat(base + "/partition"); err == nil {
+			continue
+		}
+		if size, err := m.number(base + "/size"); err != nil || size == 0 {
+			continue // a drive without a medium
+		}
+		asked[name] = ask(name, func() error { return m.readBare(name) })
+	}
+	for name, q := range asked {
+		out[name] = q.wait(m.patience())
+	}
+	return out
+}
+
+// ErrNoPartitions says that the kernel found no partition on a disk.
+var ErrNoPartitions = errors.New("the kernel found no partitions")
+
+// readBare returns why there may be no partition on a disk.
+func (m *Machine) readBare(node string) error {
+	sectorSize, err := m.number("class/block/" + node + "/queue/logical_block_size")
+	if err != nil {
+		return err
+	}
+	size, err := m.number("class/block/" + node + "/size")
+	if err != nil {
+		return err
+	}
+	f, err := m.open(node)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	t, err := gpt.Read(f, size*sysSector, 0)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrNoPartitions, err)
+	case t.SectorSize != sectorSize:
+		return fmt.Errorf("%w; there is a partition table for sectors of %d bytes, the disk's have %d", ErrNoPartitions, t.SectorSize, sectorSize)
+	}
+	return ErrNoPartitions
+}
+
+// ask asks a disk for its partition table, unless that was done.
+func (m *Machine) ask(node string) {
+	if m.disks[node] != nil {
+		return
 	}
 	d := &disk{}
-	d.table, d.sectorSize, d.err = m.readTable(node)
+	d.question = ask(node, func() (err error) {
+		d.table, d.sectorSize, err = m.readTable(node)
+		return err
+	})
 	if m.disks == nil {
 		m.disks = map[string]*disk{}
 	}
 	m.disks[node] = d
-	return d
 }
 
 func (m *Machine) readTable(node string) (*gpt.Table, int64, error) {

@@ -35,22 +35,47 @@ const (
 var ErrTooMany = errors.New("too many files")
 
 // List reads the given directories of the partition's FAT file system, and the .v directories in them. A directory that
-// does not exist holds nothing. What goes wrong is in the listing.
+// does not exist holds nothing. What goes wrong is in the listing; if that is [ErrSilent], the answer may be there the next time.
 func (m *Machine) List(part resolve.Partition, dirs []string) *resolve.Listing {
-	l := &resolve.Listing{Dirs: dirs}
+	q := m.asked[part.Node]
+	for {
+		late := q != nil
+		if !late {
+			l := &resolve.Listing{Dirs: dirs}
+			q = ask(part.Node, func() error {
+				m.list(part, l)
+				return nil
+			})
+			q.listing = l
+			m.remember(q)
+		}
+		err := q.wait(m.patience())
+		if !q.answered() || err != nil {
+			return &resolve.Listing{Dirs: dirs, Err: err}
+		}
+		delete(m.asked, part.Node)
+		if q.listing != nil && slices.Equal(q.listing.Dirs, dirs) {
+			return q.listing
+		}
+		q = nil // that was the answer to something else
+	}
+}
+
+// list is List without patience.
+func (m *Machine) list(part resolve.Partition, l *resolve.Listing) {
 	dev, err := m.open(part.Node)
 	if err != nil {
 		l.Err = err
-		return l
+		return
 	}
 	defer dev.Close()
 	vol, err := fat.Open(dev, part.Size)
 	if err != nil {
 		l.Err = fmt.Errorf("cannot read /dev/%s: %w", part.Node, err)
-		return l
+		return
 	}
 	l.FileSystem, l.Label = vol.Type().String(), vol.Label()
-	for _, dir := range dirs {
+	for _, dir := range l.Dirs {
 		versions, err := listDir(vol, dir, l)
 		if err == nil && len(versions) > MaxVDirs {
 			err = fmt.Errorf("%s has %d directories *.v, at most %d are read: %w", dir, len(versions), MaxVDirs, ErrTooMany)
@@ -63,10 +88,9 @@ func (m *Machine) List(part resolve.Partition, dirs []string) *resolve.Listing {
 		if err != nil {
 			l.Files = nil
 			l.Err = fmt.Errorf("cannot read /dev/%s: %w", part.Node, err)
-			return l
+			return
 		}
 	}
-	return l
 }
 
 // listDir adds the files of a directory to the listing and returns its directories *.v.
@@ -98,10 +122,22 @@ const maxSignature = 64 << 10
 // ReadSettings reads a settings file and its signature, if it has one. What goes wrong is in the result.
 func (m *Machine) ReadSettings(part resolve.Partition, file string) *resolve.Settings {
 	s := &resolve.Settings{Path: file}
+	err := m.read(part.Node, func() error {
+		m.readSettings(part, s)
+		return nil
+	})
+	if err != nil {
+		return &resolve.Settings{Path: file, Err: err}
+	}
+	return s
+}
+
+func (m *Machine) readSettings(part resolve.Partition, s *resolve.Settings) {
+	file := s.Path
 	dev, err := m.Dev.Open(part.Node)
 	if err != nil {
 		s.Err = fmt.Errorf("cannot open /dev/%s: %w", part.Node, err)
-		return s
+		return
 	}
 	defer dev.Close()
 	vol, err := fat.Open(dev, part.Size)
@@ -115,12 +151,23 @@ func (m *Machine) ReadSettings(part resolve.Partition, file string) *resolve.Set
 		}
 	}
 	s.Err = err
-	return s
 }
 
 // ReadImage reads an image file's place on the partition, its partition table and its signature partition: what is needed
 // to decide whether it may be looked at any further. What goes wrong is in the image.
 func (m *Machine) ReadImage(part resolve.Partition, arch gpt.Arch, file string) *resolve.Image {
+	var img *resolve.Image
+	err := m.read(part.Node, func() error {
+		img = m.readImage(part, arch, file)
+		return nil
+	})
+	if err != nil {
+		return &resolve.Image{Err: err}
+	}
+	return img
+}
+
+func (m *Machine) readImage(part resolve.Partition, arch gpt.Arch, file string) *resolve.Image {
 	img := &resolve.Image{}
 	dev, err := m.Dev.Open(part.Node)
 	if err != nil {
