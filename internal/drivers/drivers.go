@@ -14,14 +14,21 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/initddi/initddi/internal/linux/inroot"
 	"github.com/initddi/initddi/internal/linux/process"
 	"github.com/initddi/initddi/internal/modtable"
 )
 
+// ErrLoading says that a module is still being loaded. The kernel waits in there for a device that does not answer.
+var ErrLoading = errors.New("still being loaded")
+
 // Loader is safe for concurrent use.
 type Loader struct {
+	// Limit is how long [Loader.WaitFeature] waits at most; 0 is without end. To be set before anything is loaded.
+	Limit time.Duration
+
 	table  *modtable.Table
 	cpu    string
 	load   func(modtable.Module) error
@@ -35,8 +42,9 @@ type Loader struct {
 
 // job is one module being loaded; err may be read after done is closed.
 type job struct {
-	done chan struct{}
-	err  error
+	done  chan struct{}
+	err   error
+	since time.Time // when the kernel was given the module, zero before; under the loader's lock
 }
 
 // New returns a loader of the modules of table. cpu is the processor's modalias. load puts one module into the kernel; report
@@ -62,15 +70,25 @@ func (l *Loader) StartFeature(name string) error {
 }
 
 // WaitFeature waits until what a feature needs is loaded, starting it if that was not done. A feature that the table does not
-// know is an error wrapping [modtable.ErrUnknown]. What is only nice to have may fail: a softdep, or another implementation
-// of an algorithm that the kernel has too.
+// know is an error wrapping [modtable.ErrUnknown], and one wrapping [ErrLoading] says that the limit was reached. What is only nice to
+// have may fail: a softdep, or another implementation of an algorithm that the kernel has too.
 func (l *Loader) WaitFeature(name string) error {
 	names, jobs, err := l.feature(name)
 	if err != nil {
 		return err
 	}
-	for _, j := range jobs {
-		<-j.done
+	var limit <-chan time.Time // nil is never
+	if l.Limit > 0 {
+		t := time.NewTimer(l.Limit)
+		defer t.Stop()
+		limit = t.C
+	}
+	for module, j := range jobs {
+		select {
+		case <-j.done:
+		case <-limit:
+			return fmt.Errorf("cannot load what %s needs: module %s is %w after %s", name, module, ErrLoading, l.Limit)
+		}
 	}
 	var errs []error
 	for _, name := range names {
@@ -133,6 +151,20 @@ func (l *Loader) Busy() bool {
 	return l.busy > 0
 }
 
+// Pending returns the modules that the kernel was given so long ago and has not finished with, sorted.
+func (l *Loader) Pending(ago time.Duration) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []string
+	for name, j := range l.jobs {
+		if !j.since.IsZero() && time.Since(j.since) >= ago {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
 // Idle is signalled when the last of the modules that were being loaded is done.
 func (l *Loader) Idle() <-chan struct{} { return l.idle }
 
@@ -183,9 +215,17 @@ func (l *Loader) run(m modtable.Module, j *job, deps, soft map[string]*job) {
 		}
 	}
 	if j.err == nil {
+		l.mark(j, time.Now())
 		j.err = process.Guarded(func() error { return l.load(m) })
+		l.mark(j, time.Time{})
 	}
 	l.report(m, j.err)
+}
+
+func (l *Loader) mark(j *job, since time.Time) {
+	l.mu.Lock()
+	j.since = since
+	l.mu.Unlock()
 }
 
 // end says that a module's job is done.

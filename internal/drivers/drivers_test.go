@@ -419,3 +419,31 @@ func TestPanic(t *testing.T) {
 		}
 	}
 }
+
+// TestPending: what the kernel does not finish with is known, and waited for no longer than the limit; what does not need it goes on.
+func TestPending(t *testing.T) {
+	k, l := newKernel(t, sample(t), "")
+	l.Limit = 100 * time.Millisecond
+	var stuck sync.WaitGroup
+	stuck.Add(2) // one more than there will be
+	k.barrier["dm_mod"] = &stuck
+	start := time.Now()
+	err := l.WaitFeature("verity")
+	if took := time.Since(start); !errors.Is(err, ErrLoading) || took < l.Limit || took > 100*l.Limit || !strings.Contains(err.Error(), "verity") {
+		t.Errorf("%v after %s", err, took)
+	}
+	if got := l.Pending(0); !slices.Equal(got, []string{"dm_mod"}) {
+		t.Errorf("pending are %v, wanted what is in the kernel alone", got)
+	}
+	if got := l.Pending(time.Hour); len(got) != 0 {
+		t.Errorf("pending for an hour are %v", got)
+	}
+	if err := l.WaitFeature("hash"); err != nil {
+		t.Errorf("what does not need it: %v", err)
+	}
+	stuck.Done()
+	settle(t, l)
+	if err := l.WaitFeature("verity"); err != nil || len(l.Pending(0)) != 0 {
+		t.Errorf("in the end: %v, pending %v", err, l.Pending(0))
+	}
+}

@@ -39,6 +39,7 @@ type boot struct {
 	tpm     *measurer
 	images  map[string]*apply.Image
 	unready map[string]error // partitions that could not be opened at the last look
+	silent  map[string]bool  // disks and partitions of which it was said that they do not answer
 	passed  map[plan.Stage]bool
 	source  plan.Source   // the one that is at work, empty before the first
 	told    []string      // refusals that were written to the log
@@ -137,7 +138,8 @@ func (b *boot) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.devices, err = startDevices(ctx, b.world, table, b.log)
+	b.machine.Timeout = b.plan.Timeout
+	b.devices, err = startDevices(ctx, b.world, b.plan, table, b.log)
 	if err != nil {
 		return err
 	}
@@ -178,6 +180,7 @@ func (b *boot) rescan() {
 		b.log.Debug("%v", err)
 	}
 	b.ignored = err
+	b.noteSilent()
 	for i := range parts {
 		for _, old := range b.facts.Partitions {
 			if old.Node == parts[i].Node && old.UUID == parts[i].UUID && old.Size == parts[i].Size {
@@ -209,6 +212,9 @@ func (b *boot) loop() error {
 				text := b.where(step.Do) + ": " + step.Do.Reason
 				b.done("storage", endWait(text), "%s", text)
 			}
+			if step.Do.Verb == resolve.Enter && b.lastLook() {
+				continue
+			}
 			if err := b.stopBefore(step.Do.Stage()); err != nil {
 				return err
 			}
@@ -231,6 +237,7 @@ func (b *boot) where(a *resolve.Action) string {
 // carryOut does what an action says and puts what came of it into the facts. An error is one that ends the boot; what is
 // wrong with a candidate is a fact.
 func (b *boot) carryOut(a *resolve.Action) error {
+	defer b.noteSlow(a)()
 	name, candidate := string(a.Verb), a.Name()
 	end := b.report.Begin(process.Uptime, name)
 	img := b.facts.Images[candidate]

@@ -23,6 +23,7 @@ import (
 	"github.com/initddi/initddi/internal/linux/netlink"
 	"github.com/initddi/initddi/internal/linux/process"
 	"github.com/initddi/initddi/internal/modtable"
+	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/report"
 	"github.com/initddi/initddi/internal/resolve"
 	"github.com/initddi/initddi/internal/uevent"
@@ -66,9 +67,16 @@ type devices struct {
 	params  []cmdline.Param
 	seen    int
 	started int
+	named   bool            // see isNamed
+	nudged  map[string]bool // modules of which it was said that they take long
 
-	mu    sync.Mutex
-	order []string // modules in the order in which they were loaded
+	mu     sync.Mutex
+	over   bool     // nothing is loaded any more, and what fails is nobody's concern
+	order  []string // modules in the order in which they were loaded
+	failed []string // why the others were not
+	// helpers are the processes that did, or do, what may not come back.
+	helpers []*os.Process
+	probe   func(device string) // has the kernel probe a device, and may not come back
 }
 
 // newDevices makes what loads modules; it follows no events yet.
@@ -81,12 +89,18 @@ func newDevices(w *World, table *modtable.Table, log *report.Log) *devices {
 		d.cpu = strings.TrimSpace(string(b))
 	}
 	d.loader = drivers.New(table, d.cpu, d.load, d.loadedOne)
+	d.probe = func(device string) {
+		if err := d.aside(asideProbe, device); err != nil {
+			d.log.Debug("%v", err) // it stays without a driver, and is listed as such
+		}
+	}
 	return d
 }
 
 // startDevices subscribes to uevents, then loads what every boot needs and what the devices that are there already want.
-func startDevices(ctx context.Context, w *World, table *modtable.Table, log *report.Log) (*devices, error) {
+func startDevices(ctx context.Context, w *World, p *plan.Plan, table *modtable.Table, log *report.Log) (*devices, error) {
 	d := newDevices(w, table, log)
+	d.named, d.loader.Limit = isNamed(w, p), p.Timeout
 	var err error
 	if d.socket, err = netlink.Open(); err != nil {
 		return nil, err
@@ -141,18 +155,43 @@ func (d *devices) load(m modtable.Module) error {
 	if d.modules == nil {
 		return fmt.Errorf("cannot load module %s: no directory /lib/modules/%s: %w", m.Name, d.table.Release, os.ErrNotExist)
 	}
-	return module.LoadFrom(d.modules, m.File, moduleParameters(d.params, m.Name))
+	params := moduleParameters(d.params, m.Name)
+	switch {
+	case d.inOrder(m.Name):
+		if err := d.aside(asideLoad, "/lib/modules/"+d.table.Release+"/"+m.File, params); err != nil {
+			return fmt.Errorf("cannot load module %s: %w", m.Name, err)
+		}
+		return nil
+	case !d.waitsForDevices(m.Name):
+		params = strings.TrimPrefix(params+" "+asyncProbe, " ")
+	}
+	return module.LoadFrom(d.modules, m.File, params)
 }
 
 func (d *devices) loadedOne(m modtable.Module, err error) {
-	if err != nil {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.over:
+		return
+	case err != nil:
+		d.failed = append(d.failed, err.Error())
 		d.log.Warn("%v", err)
 		return
 	}
 	d.log.Debug("loaded module %s", m.Name)
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.order = append(d.order, m.Name)
+}
+
+// unloaded says which modules were not loaded, or are not yet, and why.
+func (d *devices) unloaded() []string {
+	d.mu.Lock()
+	out := slices.Clone(d.failed)
+	d.mu.Unlock()
+	for _, name := range d.loader.Pending(slowModule) {
+		out = append(out, fmt.Sprintf("module %s is %v", name, drivers.ErrLoading))
+	}
+	return out
 }
 
 func (d *devices) loaded() []string {
@@ -224,6 +263,9 @@ func (d *devices) event(msg []byte) news {
 	var n news
 	switch e.Subsystem {
 	case "block":
+		if discover.IsVirtual(e.DevPath) {
+			break // one of ours
+		}
 		n.storage, n.block = true, true
 		if e.DevType == "disk" && e.Action != "add" {
 			n.changed = e.DevName
@@ -237,6 +279,10 @@ func (d *devices) event(msg []byte) news {
 }
 
 func (d *devices) close() {
+	d.mu.Lock()
+	d.over = true
+	d.mu.Unlock()
+	d.killHelpers()
 	if d.socket != nil {
 		d.socket.Close()
 	}
@@ -258,15 +304,11 @@ func (b *boot) wait(missing string, deadline time.Time) error {
 	for {
 		select {
 		case msg := <-d.events:
-			n := d.event(msg)
+			n := b.take(d.event(msg))
 			if n.storage && time.Now().Before(deadline) {
 				b.facts.Settled = false
 				settle.Reset(d.settleTime())
 			}
-			if n.lost {
-				b.machine.ForgetAll()
-			}
-			b.machine.Forget(n.changed)
 			if n.block {
 				b.rescan()
 				return nil
@@ -274,7 +316,8 @@ func (b *boot) wait(missing string, deadline time.Time) error {
 		case <-d.loader.Idle():
 			settle.Reset(d.settleTime())
 		case <-settle.C:
-			if !d.loader.Busy() && !b.facts.Settled {
+			d.nudge()
+			if !d.loader.Busy() && !b.facts.Settled && len(b.machine.Silent()) == 0 {
 				b.facts.Settled = true
 				return nil
 			}
@@ -293,6 +336,11 @@ func (b *boot) wait(missing string, deadline time.Time) error {
 			// What keeps on appearing keeps nobody from what is there.
 			unsettled := !b.facts.Settled
 			b.facts.Settled = true
+			if !d.named && d.loader.Busy() {
+				// Devices are waited for, and do not answer. Nothing ends the thread that loads their module, and while there is one no next
+				// init can run, from whatever source.
+				return b.timeout(missing)
+			}
 			if resolve.Next(b.plan, &b.facts).Missing != "" {
 				return b.giveUp(missing)
 			}
@@ -315,6 +363,7 @@ func (b *boot) notReady(node string, err error) bool {
 		b.unready = map[string]error{}
 	}
 	b.unready[node] = err
+	b.noteSilent()
 	b.facts.Partitions = slices.DeleteFunc(b.facts.Partitions, func(p resolve.Partition) bool { return p.Node == node })
 	return true
 }
@@ -335,7 +384,8 @@ func (b *boot) giveUp(missing string) error {
 
 // timeout gathers what a person needs to see why a disk did not appear.
 func (b *boot) timeout(missing string) *TimeoutError {
-	e := &TimeoutError{Missing: missing, After: b.plan.Timeout, Partitions: b.facts.Partitions, Disks: b.machine.DiskErrors(), Ignored: b.ignored}
+	e := &TimeoutError{Missing: missing, After: b.plan.Timeout, Partitions: b.facts.Partitions, Disks: b.machine.DiskErrors(), Ignored: b.ignored, Modules: b.devices.unloaded()}
+	maps.Copy(e.Disks, b.machine.Bare())
 	maps.Copy(e.Disks, b.unready)
 	for _, dev := range drivers.Devices(b.world.Sys) {
 		if dev.Driver == "" {

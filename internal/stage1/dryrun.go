@@ -53,6 +53,9 @@ command line makes no sense.
 // Command is the program as anybody but the kernel starts it. Errors wrap [ErrUsage], [ErrNotPID1] or [ErrNothing], or say what could
 // not be read.
 func Command(_ context.Context, out io.Writer, args []string) error {
+	if is, err := runAside(args); is {
+		return err
+	}
 	// What the options mean stands in helpText.
 	flags := flag.NewFlagSet("storageinit", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)

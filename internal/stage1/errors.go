@@ -46,6 +46,7 @@ type TimeoutError struct {
 	Partitions []resolve.Partition
 	Disks      map[string]error // disks without a usable partition table
 	Ignored    error            // partitions that are not what their disk's table says, joined; nil if there are none
+	Modules    []string         // what became of modules that could not be loaded
 	Undriven   []string         // modaliases of devices without a driver
 	Classes    []string         // driver classes that this stage 1 carries
 }
@@ -68,19 +69,37 @@ func (e *TimeoutError) Details() []string {
 	for _, name := range slices.Sorted(maps.Keys(e.Disks)) {
 		out = append(out, fmt.Sprintf("seen: /dev/%s: %v", name, e.Disks[name]))
 	}
+	out = append(out, e.Modules...)
 	carries := strings.Join(e.Classes, ", ")
 	if carries == "" {
 		carries = "no drivers at all"
 	}
-	for _, storage := range []bool{true, false} {
-		for _, m := range e.Undriven {
-			if isStorage(m) == storage {
-				out = append(out, fmt.Sprintf("no driver for %s; this stage 1 carries %s", m, carries))
-			}
+	var others []string
+	for _, m := range e.Undriven {
+		switch {
+		case isStorage(m):
+			out = append(out, fmt.Sprintf("no driver for %s; this stage 1 carries %s", m, carries))
+		case !slices.Contains(others, m):
+			others = append(others, m)
+		}
+	}
+	if len(e.Undriven) > 0 && !slices.ContainsFunc(e.Undriven, isStorage) {
+		out = append(out, "every controller of disks has a driver; this stage 1 carries "+carries)
+	}
+	// There are dozens of them on every machine.
+	line := ""
+	for i, m := range others {
+		line += " " + m
+		if len(line) > detailWidth || i == len(others)-1 {
+			out = append(out, "no driver, and no disk as a rule:"+line)
+			line = ""
 		}
 	}
 	return out
 }
+
+// detailWidth is where a line with many devices ends.
+const detailWidth = 120
 
 // isStorage reports whether a modalias is that of something a disk may hang on: PCI mass storage controllers, USB host
 // controllers and USB mass storage, virtio block and SCSI, SD hosts, SCSI disks.
@@ -93,7 +112,9 @@ func isStorage(modalias string) bool {
 		return strings.Contains(rest, "ic08")
 	case "virtio":
 		return strings.HasPrefix(rest, "d00000002") || strings.HasPrefix(rest, "d00000008")
-	case "scsi", "mmc", "sdio", "vmbus", "xen", "nvme":
+	case "scsi":
+		return !strings.HasPrefix(rest, "t-0x05") // a drive for CDs
+	case "mmc", "sdio", "vmbus", "xen", "nvme":
 		return true
 	}
 	return false

@@ -123,13 +123,28 @@ seen: /dev/vdb: no medium
 seen: /dev/vdc: no GUID partition table
 no driver for pci:v00001000d00000012sv00001000sd00000000bc01sc00i00; this stage 1 carries virtio, nvme
 no driver for usb:v0000p0000ic08isc06ip50in00; this stage 1 carries virtio, nvme
-no driver for acpi:LNXSYSTM:; this stage 1 carries virtio, nvme`
+no driver, and no disk as a rule: acpi:LNXSYSTM:`
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	none := &TimeoutError{Undriven: []string{"x"}}
-	if got := none.Details(); len(got) != 1 || !strings.Contains(got[0], "no drivers at all") {
+	if got := none.Details(); len(got) != 2 || got[0] != "every controller of disks has a driver; this stage 1 carries no drivers at all" || !strings.HasSuffix(got[1], " x") {
 		t.Errorf("got %q", got)
+	}
+	// Each of many devices is named once, and no line is endless.
+	many := &TimeoutError{Undriven: []string{"x", "x"}, Classes: []string{"usb"}, Modules: []string{"module sd_mod is still being loaded"}}
+	for i := range 100 {
+		many.Undriven = append(many.Undriven, fmt.Sprintf("acpi:PNP%04d:", i))
+	}
+	lines := many.Details()
+	text := strings.Join(lines, "\n")
+	if lines[0] != many.Modules[0] || strings.Count(text, " x") != 1 || strings.Count(text, "acpi:PNP") != 100 || strings.Count(text, "carries usb") != 1 {
+		t.Errorf("got\n%s", text)
+	}
+	for _, l := range lines {
+		if len(l) > 200 {
+			t.Errorf("a line of %d characters: %s", len(l), l)
+		}
 	}
 }
 
@@ -148,6 +163,7 @@ func TestIsStorage(t *testing.T) {
 		"usb:v0BDAp9210d2001dc00dsc00dp00ic08isc06ip62in00":     true,
 		"usb:v046DpC31Cd6401dc00dsc00dp00ic03isc01ip01in00":     false,
 		"scsi:t-0x00":       true,
+		"scsi:t-0x05":       false, // CDs
 		"mmc:block":         true,
 		"acpi:PNP0A08:":     false,
 		"cpu:type:x86,ven0": false,
@@ -166,12 +182,16 @@ func TestScreen(t *testing.T) {
 	if out.Len() != 0 {
 		t.Errorf("nothing happened: %s", out.String())
 	}
-	screen(log, timeout(100))
+	long := timeout(100)
+	for range 90 {
+		long.Undriven = append(long.Undriven, "pci:v0000abcdd00000001sv00000000sd00000000bc01sc04i00")
+	}
+	screen(log, long)
 	text := out.String()
 	if lines := strings.Count(text, "\n"); lines > 30 {
 		t.Errorf("%d lines do not fit on a screen", lines)
 	}
-	for _, word := range []string{"cannot boot:", "cannot find PARTUUID=x: nothing appeared in 1m0s", "and 83 more", "what to do: check that the disk is there", "pci:v00001000"} {
+	for _, word := range []string{"cannot boot:", "cannot find PARTUUID=x: nothing appeared in 1m0s", "more; the kernel log has them", "what to do: check that the disk is there", "pci:v00001000"} {
 		if !strings.Contains(text, word) {
 			t.Errorf("the screen does not say %q:\n%s", word, text)
 		}

@@ -72,6 +72,16 @@ func RunOnConsole(path string, argv, env []string) error {
 	return nil
 }
 
+// StartSelf starts this program once more, with the same standard files, for what process 1 would not survive if it did not come back:
+// a thread that waits in the kernel, where nothing can kill it, keeps [Exec] from ever returning. argv begins with the program's name.
+func StartSelf(argv []string) (*os.Process, error) {
+	p, err := os.StartProcess("/proc/self/exe", argv, &os.ProcAttr{Dir: "/", Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})
+	if err != nil {
+		return nil, fmt.Errorf("cannot start another %s: %w", argv[0], err)
+	}
+	return p, nil
+}
+
 // ErrStillThere says that a process could not be ended in time.
 var ErrStillThere = errors.New("a process does not end")
 

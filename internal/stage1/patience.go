@@ -1,0 +1,230 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package stage1
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/initddi/initddi/internal/discover"
+	"github.com/initddi/initddi/internal/drivers"
+	"github.com/initddi/initddi/internal/linux/module"
+	"github.com/initddi/initddi/internal/linux/process"
+	"github.com/initddi/initddi/internal/modtable"
+	"github.com/initddi/initddi/internal/plan"
+	"github.com/initddi/initddi/internal/resolve"
+)
+
+// One disk that does not answer must not keep another one from being booted, and the console must say that it is not heard. Where that
+// can hold a boot up, and what is done about it:
+//
+//   - Reading its partition table or its file system: package discover does that aside, and goes on without it.
+//   - Loading any module: finit_module(2) waits, where nobody can kill it, until all probing is done that other drivers do in the
+//     background, as that for SCSI disks is, unless the module is loaded with async_probe.
+//   - Loading its driver: without async_probe that asks one device after the other, and does not return from one that says nothing. Nobody
+//     can kill who waits there, and execve(2) waits for the end of all threads: process 1 could not become the next init. So another
+//     process waits, and the devices behind the silent one are probed by themselves.
+
+// asyncProbe is the parameter with which every module leaves it to the kernel to probe its devices in the background, and with which
+// loading it does not wait for what is probed there already (kernel/module/main.c, do_init_module).
+const asyncProbe = "async_probe"
+
+// slowModule is how long a module may take before that is worth a sentence.
+const slowModule = 2 * time.Second
+
+// slowAction is the same for a step of the boot.
+const slowAction = 10 * time.Second
+
+// isNamed reports whether the boot partition has a name that no other one has: then nobody has to know that there is no other. Where
+// there are EFI variables, one of them will name it.
+func isNamed(w *World, p *plan.Plan) bool {
+	if d := p.Device; !d.IsZero() {
+		return !d.PartUUID.IsZero() || d.Node != ""
+	}
+	_, err := w.Sys.Stat("firmware/efi")
+	return err == nil
+}
+
+// waitsForDevices reports whether loading a module is to wait until its devices have been probed. Where the boot partition must be the
+// only one of its kind, all disks have to be there first.
+func (d *devices) waitsForDevices(module string) bool {
+	return !d.named && slices.ContainsFunc(d.table.Aliases, func(a modtable.Alias) bool { return a.Module == module })
+}
+
+// inOrder reports whether the devices of a module have to be probed one after the other. Several virtio disks have: in that order they get
+// their names, and people write those into files.
+func (d *devices) inOrder(module string) bool {
+	if module != "virtio_blk" {
+		return false
+	}
+	isDisk := func(alias string) bool {
+		for _, p := range [...]string{"virtio:d00000002", "pci:v00001AF4d00001001", "pci:v00001AF4d00001042"} {
+			if strings.HasPrefix(alias, p) {
+				return true
+			}
+		}
+		return false
+	}
+	// On PCI they are there before they are on their own bus.
+	return len(drivers.Find(d.world.Sys, "pci", isDisk)) > 1 || len(drivers.Find(d.world.Sys, "virtio", isDisk)) > 1
+}
+
+// What this program does when process 1 starts it, and process 1 would not survive if it did not come back.
+const (
+	asideLoad  = "--load-module" // FILE PARAMETERS
+	asideProbe = "--probe"       // DEVICE, below /sys
+)
+
+// aside has another process do that.
+func (d *devices) aside(args ...string) error {
+	p, err := d.startHelper(args)
+	if err != nil {
+		return err
+	}
+	state, err := p.Wait()
+	if err == nil && !state.Success() {
+		err = errAside
+	}
+	return err
+}
+
+func (d *devices) startHelper(args []string) (*os.Process, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.over {
+		return nil, os.ErrClosed
+	}
+	p, err := process.StartSelf(append([]string{"storageinit"}, args...))
+	if err == nil {
+		d.helpers = append(d.helpers, p)
+	}
+	return p, err
+}
+
+var errAside = errors.New("the line above has the reason")
+
+// killHelpers ends the processes of [devices.aside]. One that waits for a device ends when that answers; the next init reaps it.
+func (d *devices) killHelpers() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, p := range d.helpers {
+		_ = p.Kill() // most have ended long ago
+	}
+}
+
+// runAside is what the other process does. It reports false for arguments of somebody else.
+func runAside(args []string) (is bool, err error) {
+	switch {
+	case len(args) == 3 && args[0] == asideLoad:
+		f, err := os.Open(args[1])
+		if err != nil {
+			return true, err
+		}
+		defer f.Close()
+		return true, module.Load(f, args[2])
+	case len(args) == 2 && args[0] == asideProbe:
+		sys, err := os.OpenRoot("/sys")
+		if err != nil {
+			return true, err
+		}
+		defer sys.Close()
+		return true, probe(sys, args[1])
+	}
+	return false, nil
+}
+
+// nudge looks for modules whose loading does not end, says so once, and has the kernel probe the devices behind the one that does not
+// answer.
+func (d *devices) nudge() {
+	for _, module := range d.loader.Pending(slowModule) {
+		if d.nudged[module] {
+			continue
+		}
+		if d.nudged == nil {
+			d.nudged = map[string]bool{}
+		}
+		d.nudged[module] = true
+		d.log.Warn("module %s is still being loaded after %s: a device does not answer; the boot goes on without it", module, slowModule)
+		for _, dev := range drivers.Devices(d.world.Sys) {
+			if dev.Driver == "" && slices.Contains(d.table.Match(dev.Modalias), module) {
+				// This one may not answer either.
+				go d.probe(dev.Path)
+			}
+		}
+	}
+}
+
+// probe asks the kernel to find a driver for a device bus/BUS/devices/NAME (drivers/base/bus.c, drivers_probe).
+func probe(sys *os.Root, device string) error {
+	bus, name := path.Dir(path.Dir(device)), path.Base(device)
+	f, err := sys.OpenFile(bus+"/drivers_probe", os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("cannot have %s probed: %w", device, err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(name); err != nil {
+		return fmt.Errorf("cannot have %s probed: %w", device, err)
+	}
+	return nil
+}
+
+// noteSilent says once of each disk that it does not answer, and that it has.
+func (b *boot) noteSilent() {
+	silent := b.machine.Silent()
+	for node := range b.silent {
+		if _, still := silent[node]; !still {
+			b.log.Info("/dev/%s has answered", node)
+			delete(b.silent, node)
+		}
+	}
+	for node := range silent {
+		if !b.silent[node] {
+			if b.silent == nil {
+				b.silent = map[string]bool{}
+			}
+			b.silent[node] = true
+			b.log.Warn("/dev/%s has not answered for %s: the boot goes on without it, if it can", node, discover.Patience)
+		}
+	}
+}
+
+// noteSlow says that an action on a disk takes long, if it does; the returned function is to be called when it is done.
+func (b *boot) noteSlow(a *resolve.Action) (done func() bool) {
+	return time.AfterFunc(slowAction, func() {
+		if a.Partition != "" {
+			b.log.Warn("still at %s %s: /dev/%s is slow, or does not answer", a.Verb, a.Image, a.Partition)
+		}
+	}).Stop
+}
+
+// lastLook takes up what the kernel has said since the boot partition was found, without waiting, and reports whether disks have come or
+// gone meanwhile. A copy of the boot disk that appears while an image is verified is found before that image is entered.
+func (b *boot) lastLook() bool {
+	block := false
+	for {
+		select {
+		case msg := <-b.devices.events:
+			block = b.take(b.devices.event(msg)).block || block
+		default:
+			if block {
+				b.rescan()
+			}
+			return block
+		}
+	}
+}
+
+// take forgets what an event says is different now.
+func (b *boot) take(n news) news {
+	if n.lost {
+		b.machine.ForgetAll()
+	}
+	b.machine.Forget(n.changed)
+	return n
+}

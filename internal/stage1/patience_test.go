@@ -1,0 +1,271 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package stage1
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/initddi/initddi/internal/discover/machinetest"
+	"github.com/initddi/initddi/internal/drivers"
+	"github.com/initddi/initddi/internal/esp"
+	"github.com/initddi/initddi/internal/modtable"
+	"github.com/initddi/initddi/internal/plan"
+	"github.com/initddi/initddi/internal/resolve"
+)
+
+// virtioTable has two drivers of devices, and a module that nothing asks for.
+func virtioTable(t *testing.T) *modtable.Table {
+	t.Helper()
+	table, err := modtable.New(modtable.Spec{
+		Release:  "6.12",
+		Features: []modtable.Feature{{Name: "dm", Modules: []string{"dm_mod"}}},
+		Modules:  []modtable.Module{{Name: "dm_mod", File: "dm_mod.ko"}, {Name: "sd_mod", File: "sd_mod.ko"}, {Name: "virtio_blk", File: "virtio_blk.ko"}},
+		Aliases:  []modtable.Alias{{Pattern: "scsi:t-0x00*", Module: "sd_mod"}, {Pattern: "virtio:d00000002v*", Module: "virtio_blk"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+func TestIsNamed(t *testing.T) {
+	for _, test := range []struct {
+		device plan.Device
+		efi    bool
+		want   bool
+	}{
+		{plan.Device{}, false, false},
+		{plan.Device{}, true, true},
+		{plan.Device{PartUUID: uuid1}, false, true},
+		{plan.Device{Node: "vda"}, false, true},
+		// There may be two with that label, whatever the firmware says.
+		{plan.Device{Label: "ESP"}, true, false},
+		{plan.Device{PartLabel: "esp"}, true, false},
+	} {
+		m := machinetest.New(t)
+		if test.efi {
+			m.Write("sys/firmware/efi/fw_platform_size", "64\n")
+		}
+		if got := isNamed(&World{Sys: m.Root("sys")}, &plan.Plan{Device: test.device}); got != test.want {
+			t.Errorf("%+v, EFI %v: %v", test.device, test.efi, got)
+		}
+	}
+}
+
+func TestWaitsForDevices(t *testing.T) {
+	for _, test := range []struct {
+		module       string
+		named, waits bool
+	}{
+		{"dm_mod", false, false}, {"dm_mod", true, false}, // nothing of it is a device
+		{"sd_mod", false, true}, {"sd_mod", true, false},
+		{"virtio_blk", false, true}, {"virtio_blk", true, false},
+	} {
+		d := &devices{table: virtioTable(t), named: test.named}
+		if got := d.waitsForDevices(test.module); got != test.waits {
+			t.Errorf("%s, named %v: %v", test.module, test.named, got)
+		}
+	}
+}
+
+// TestInOrder: where there are several virtio disks they are probed in order, and nothing else is.
+func TestInOrder(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		aliases map[string]string // by bus/NAME
+		module  string
+		want    bool
+	}{
+		{"none", nil, "virtio_blk", false},
+		{"one", map[string]string{"pci/0": "pci:v00001AF4d00001001sv0", "virtio/virtio0": "virtio:d00000002v00001AF4"}, "virtio_blk", false},
+		{"a disk and a network card", map[string]string{"virtio/virtio0": "virtio:d00000002v00001AF4", "virtio/virtio1": "virtio:d00000001v00001AF4"}, "virtio_blk", false},
+		{"two, of which one is on its bus", map[string]string{"pci/0": "pci:v00001AF4d00001001sv0", "pci/1": "pci:v00001AF4d00001042sv0", "virtio/virtio0": "virtio:d00000002v00001AF4"}, "virtio_blk", true},
+		{"two without PCI", map[string]string{"virtio/virtio0": "virtio:d00000002v00001AF4", "virtio/virtio1": "virtio:d00000002v00001AF4"}, "virtio_blk", true},
+		{"two, for another driver", map[string]string{"virtio/virtio0": "virtio:d00000002v00001AF4", "virtio/virtio1": "virtio:d00000002v00001AF4"}, "nvme", false},
+	} {
+		m := machinetest.New(t)
+		for place, alias := range test.aliases {
+			bus, name := filepath.Split(place)
+			m.Write("sys/bus/"+bus+"devices/"+name+"/modalias", alias+"\n")
+		}
+		d := &devices{world: &World{Sys: m.Root("sys")}}
+		if got := d.inOrder(test.module); got != test.want {
+			t.Errorf("%s: %v", test.name, got)
+		}
+	}
+}
+
+// TestAside: the other process is told apart from somebody who makes a mistake, and says what fails.
+func TestAside(t *testing.T) {
+	for _, args := range [][]string{nil, {"--dry-run"}, {asideLoad}, {asideLoad, "x"}, {asideProbe}, {asideProbe, "a", "b"}} {
+		if is, err := runAside(args); is || err != nil {
+			t.Errorf("%q: %v, %v", args, is, err)
+		}
+	}
+	for _, args := range [][]string{{asideLoad, "/nonexistent/x.ko", ""}, {asideProbe, "bus/nonexistent/devices/x"}} {
+		if is, err := runAside(args); !is || !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%q: %v, %v", args, is, err)
+		}
+	}
+}
+
+// TestNudge: when the driver waits for one device, the kernel is asked to probe the others of its own, once.
+func TestNudge(t *testing.T) {
+	m := machinetest.New(t)
+	m.Write("sys/bus/virtio/drivers_probe", "")
+	for name, alias := range map[string]string{"virtio0": "virtio:d00000002v00001AF4", "virtio1": "virtio:d00000002v00001AF4", "virtio2": "virtio:d00000001v00001AF4"} {
+		m.Write("sys/bus/virtio/devices/"+name+"/modalias", alias+"\n")
+	}
+	// It has a driver from the moment that it is probed.
+	if err := os.Symlink("../../drivers/virtio_blk", m.Path("sys/bus/virtio/devices/virtio0/driver")); err != nil {
+		t.Fatal(err)
+	}
+	b, console := waiting(t, m)
+	table := virtioTable(t)
+	stuck := make(chan struct{})
+	defer close(stuck)
+	b.devices.table = table
+	b.devices.probe = func(device string) {
+		if err := probe(b.world.Sys, device); err != nil {
+			t.Error(err)
+		}
+	}
+	b.devices.loader = drivers.New(table, "", func(modtable.Module) error { <-stuck; return nil }, func(modtable.Module, error) {})
+	b.devices.offer("virtio:d00000002v00001AF4")
+	for len(b.devices.loader.Pending(slowModule)) == 0 {
+		b.devices.nudge()
+		time.Sleep(10 * time.Millisecond)
+	}
+	if console.Len() != 0 {
+		t.Errorf("too early, the console says %s", console)
+	}
+	probed := func() string {
+		out, err := os.ReadFile(m.Path("sys/bus/virtio/drivers_probe"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	b.devices.nudge()
+	for start := time.Now(); probed() == "" && time.Since(start) < 10*time.Second; {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if got := probed(); got != "virtio1" {
+		t.Errorf("probed %q", got)
+	}
+	if want := "initddi: module virtio_blk is still being loaded after 2s: a device does not answer; the boot goes on without it\n"; console.String() != want {
+		t.Errorf("the console says %q", console)
+	}
+	m.Write("sys/bus/virtio/drivers_probe", "")
+	b.devices.nudge()
+	if got := b.devices.unloaded(); console.Len() != len("initddi: module virtio_blk is still being loaded after 2s: a device does not answer; the boot goes on without it\n") || !slices.Equal(got, []string{"module virtio_blk is still being loaded"}) {
+		t.Errorf("again: the console says %q, unloaded are %q", console, got)
+	}
+	b.devices.loadedOne(modtable.Module{Name: "sd_mod"}, errors.New("cannot load module sd_mod: x"))
+	if got := b.devices.unloaded(); len(got) != 2 || got[0] != "cannot load module sd_mod: x" {
+		t.Errorf("unloaded are %q", got)
+	}
+}
+
+// TestUnnamed: where the boot partition must be the only one, what is still being probed when the time is up ends the boot, since it would
+// keep the next init from running; where it is named, that is nobody's concern.
+func TestUnnamed(t *testing.T) {
+	for _, named := range []bool{false, true} {
+		b, _ := waiting(t, machineWithESP(t))
+		stuck := make(chan struct{})
+		defer close(stuck)
+		b.devices.table = virtioTable(t)
+		b.devices.loader = drivers.New(b.devices.table, "", func(modtable.Module) error { <-stuck; return nil }, func(modtable.Module, error) {})
+		b.devices.named = named
+		b.devices.offer("scsi:t-0x00")
+		b.rescan()
+		var timeout *TimeoutError
+		if err := b.wait("x", time.Now().Add(50*time.Millisecond)); errors.As(err, &timeout) == named {
+			t.Errorf("named %v: %v", named, err)
+		}
+	}
+}
+
+// TestSilentDisk: a disk that does not answer keeps "the only ESP" from being believed, and the console says that, and when it answers.
+func TestSilentDisk(t *testing.T) {
+	m := machineWithESP(t)
+	name := filepath.Join(t.TempDir(), "disk.img")
+	table, err := esp.Build(t.Context(), name, esp.Options{ESPUUID: uuid2, ESPSize: 2 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Disk("vdb", name, 512, table)
+	fifo(t, m.Path("dev/vdb"))
+	b, console := waiting(t, m)
+	b.machine.Patience = 100 * time.Millisecond
+	b.rescan()
+	b.rescan()
+	const said = "initddi: /dev/vdb has not answered for 1s: the boot goes on without it, if it can\n"
+	if console.String() != said {
+		t.Errorf("the console says %q", console)
+	}
+	if err := b.wait("x", time.Now().Add(2*settleTime)); err != nil {
+		t.Error(err)
+	}
+	if b.facts.Settled {
+		t.Error("settled without knowing what is on vdb")
+	}
+	if err := b.wait("x", time.Now()); err != nil || !b.facts.Settled {
+		t.Errorf("when the time is up: %v, settled %v", err, b.facts.Settled)
+	}
+	if step := resolve.Next(b.plan, &b.facts); step.Do == nil || step.Do.Partition != "vda1" {
+		t.Errorf("then %+v", step)
+	}
+	let(t, m.Path("dev/vdb"))
+	for start := time.Now(); len(b.machine.Silent()) > 0 && time.Since(start) < 10*time.Second; {
+		time.Sleep(10 * time.Millisecond)
+	}
+	b.rescan()
+	if !strings.HasSuffix(console.String(), "initddi: /dev/vdb has answered\n") {
+		t.Errorf("the console says %q", console)
+	}
+}
+
+// TestLastLook: a copy of the boot disk that appears while its image is verified is found before that is entered.
+func TestLastLook(t *testing.T) {
+	m := machineWithESP(t)
+	b, _ := waiting(t, m)
+	b.devices.events = make(chan []byte, 8)
+	b.plan.Device = plan.Device{PartUUID: uuid1}
+	b.rescan()
+	b.devices.events <- event("change", "block", "DEVNAME=dm-0", "DEVTYPE=disk")
+	if !b.lastLook() {
+		t.Error("a disk that changed is none")
+	}
+	if b.lastLook() {
+		t.Error("something happened when nothing did")
+	}
+	virtual := []string{"add@/devices/virtual/block/loop0", "ACTION=add", "DEVPATH=/devices/virtual/block/loop0", "SUBSYSTEM=block", "DEVNAME=loop0", "DEVTYPE=disk", "SEQNUM=1"}
+	b.devices.events <- []byte(strings.Join(virtual, "\x00") + "\x00")
+	if b.lastLook() {
+		t.Error("a device of ours is a disk that appeared")
+	}
+	if step := resolve.Next(b.plan, &b.facts); step.Do == nil {
+		t.Fatalf("before: %+v", step)
+	}
+	copied, err := esp.Build(t.Context(), filepath.Join(t.TempDir(), "disk.img"), esp.Options{ESPUUID: uuid1, ESPSize: 8 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Disk("vdb", m.Path("dev/vda"), 512, copied)
+	b.devices.events <- event("add", "block", "DEVNAME=vdb", "DEVTYPE=disk")
+	if !b.lastLook() {
+		t.Error("a disk that appeared was not seen")
+	}
+	step := resolve.Next(b.plan, &b.facts)
+	if len(step.Refused) != 1 || step.Refused[0].Rule != resolve.RuleOnePartition || !strings.Contains(step.Refused[0].Found, "/dev/vdb1") {
+		t.Errorf("then %+v", step)
+	}
+}
