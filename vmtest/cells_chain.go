@@ -73,7 +73,6 @@ func cellsChain() []Cell {
 			Verdict: Entered, Must: []string{"entering vda1:/loader/ddi/signed9.raw", guest.Sentence}, MustNot: []string{"signed_99"}},
 		{Name: "virtio", Group: "chain", Test: true, Doc: "a signed image on a virtio disk", Disks: []Disk{onESP("signed")},
 			Verdict: Entered, Must: []string{"root hash {roothash signed} signed by", "in place in", "os image, erofs, ID=debian", "entering vda1:/loader/ddi/signed.raw", guest.Sentence}, Check: contractOS},
-		bus("nvme", "nvme0n1p1"), bus("sata", "sda1"), bus("usb", "sda1"), bus("scsi", "sda1"),
 		{Name: "initrd", Group: "chain", Doc: "an initrd image is entered under a device name that systemd does not take for the root", Disks: []Disk{onESP("initrd")},
 			Verdict: Entered, Must: []string{"initrd image, erofs", "/init as {roothash initrd}-verity", guest.Sentence}, Check: contractInitrd},
 		{Name: "pin-baked", Group: "chain", Doc: "an unsigned image is entered if its root hash was built into stage 1", Stage1: "pinned", Disks: []Disk{onESP("unsigned")},
@@ -88,16 +87,12 @@ func cellsChain() []Cell {
 			Verdict: Entered, Must: []string{"/loader/ddi/os_2.raw refused (signed)", "entering vda1:/loader/ddi/os_1.raw", guest.Sentence}, Check: namesRefused("vda1:/loader/ddi/os_2.raw", "signed")},
 		{Name: "image-glob", Group: "chain", Doc: "ddi.image= chooses by name", Cmdline: "ddi.image=os_9*", Disks: []Disk{twoVersions()},
 			Verdict: Entered, Must: []string{"entering vda1:/loader/ddi/os_9.raw", guest.Sentence}, MustNot: []string{"refused"}},
-		{Name: "fragments", Group: "chain", Doc: "an image in 1,000 fragments is used in place", Disks: []Disk{{Place: onESP("signed").Place, Fragments: 1000, ClusterSize: 4096}},
-			Verdict: Entered, Must: []string{"6291456 bytes in 1000 extents", "in place in", guest.Sentence}, MustNot: []string{"copied"}, Check: contractOS},
 		{Name: "attach-copy", Group: "chain", Doc: "ddi.attach=copy puts the image into memory", Cmdline: "ddi.attach=copy", Disks: []Disk{onESP("signed")},
 			Verdict: Entered, Must: []string{"the image is copied into memory: ddi.attach=copy", "in memory", guest.Sentence}, Check: copied},
 		{Name: "squashfs", Group: "chain", Doc: "a squashfs image", Stage1: "filesystems", Disks: []Disk{onESP("squashfs")},
 			Verdict: Entered, Must: []string{"os image, squashfs", guest.Sentence}, Check: rootIs("squashfs")},
 		{Name: "ext4", Group: "chain", Doc: "an ext4 image", Stage1: "filesystems", Disks: []Disk{onESP("ext4")},
 			Verdict: Entered, Must: []string{"os image, ext4", guest.Sentence}, Check: rootIs("ext4")},
-		{Name: "sectors-4096", Group: "chain", Doc: "a disk with sectors of 4096 bytes", Disks: []Disk{{SectorSize: 4096, Place: onESP("signed").Place}},
-			Verdict: Entered, Must: []string{"in place in", guest.Sentence}, Check: contractOS},
 		{Name: "arguments", Group: "chain", Doc: "arguments and environment reach the next init as the kernel gave them", Disks: []Disk{onESP("signed")},
 			Cmdline: "MATRIX=yes bareword ddi.log=debug -- one two", Verdict: Entered, Must: []string{"waiting for", guest.Sentence}, Check: arguments},
 		{Name: "quiet", Group: "chain", Doc: "quiet leaves the console to errors", Cmdline: "quiet", Disks: []Disk{onESP("signed")},
@@ -112,12 +107,6 @@ func cellsChain() []Cell {
 			Dialogue: []Line{{"a shell: leave it", "exit"}, {"a shell: leave it", "shutdown halt"}},
 			Verdict:  Shell, Must: []string{"refused (found)", "a shell: leave it", "refused (found)", "a shell: leave it"}},
 	}
-}
-
-// bus is a boot from a disk on a bus that Debian's generic kernel has modules for.
-func bus(name, node string) Cell {
-	return Cell{Name: name, Group: "chain", Doc: "a signed image on a disk on " + name + ", its driver a module of Debian's generic kernel", Kernel: "generic", Disks: []Disk{onESP("signed").on(name)},
-		Verdict: Entered, Must: []string{"FAT12 on /dev/" + node, "entering " + node + ":/loader/ddi/signed.raw", guest.Sentence}}
 }
 
 // twoVersions is a disk with versions 9 and 10 of an image.

@@ -39,7 +39,7 @@ func (w *Workshop) Image(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	o := image.Options{Source: tree, FileSystem: i.FileSystem, Compress: i.Compress, Arch: gpt.Arch(cmp.Or(i.Arch, "x86-64")), Usr: i.Usr, Bare: i.Bare}
+	o := image.Options{Source: tree, FileSystem: i.FileSystem, Compress: i.Compress, Arch: gpt.Arch(cmp.Or(i.Arch, "x86-64")), Usr: i.Usr, Bare: i.Bare, SectorSize: i.SectorSize}
 	key := []any{w.self, i, tree}
 	with := ""
 	if i.With != "" {

@@ -88,6 +88,18 @@ func (o *Outcome) verdict() Verdict {
 	return Neither
 }
 
+// read returns how much was read of the disks when the marker began, 0 if it did not say.
+func (o *Outcome) read() (n int64) {
+	f, err := facts(o.Report)
+	if err != nil {
+		return 0
+	}
+	for _, bytes := range f.Read {
+		n += bytes
+	}
+	return n
+}
+
 // Judge returns what is wrong with the outcome of a cell, nothing if it is as it must be. The cell's placeholders must be
 // filled in.
 func Judge(c *Cell, o *Outcome) []string {

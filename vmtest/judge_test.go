@@ -156,7 +156,7 @@ func TestDialogue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &console{log: log, lines: []Line{{"prompt", "first"}, {"prompt", "second"}, {"never", "third"}}, say: make(chan string, 3)}
+	c := newConsole(log, []Line{{"prompt", "first"}, {"prompt", "second"}, {"never", "third"}})
 	for _, s := range []string{"no\r\npro", "mpt # ", "again a prom", "pt"} {
 		if _, err := c.Write([]byte(s)); err != nil {
 			t.Fatal(err)
@@ -177,13 +177,13 @@ func TestDialogue(t *testing.T) {
 func TestRows(t *testing.T) {
 	var out bytes.Buffer
 	for _, r := range []*Result{
-		{Name: "a", Status: Passed, Verdict: Entered, Seconds: 4.24},
+		{Name: "a", Status: Passed, Verdict: Entered, Seconds: 4.24, Read: 2345678, Way: "Secure Boot from nvme"},
 		{Name: "b", Status: Skipped, Missing: "a tool (Debian package x)"},
 		{Name: "c", Status: Failed, Verdict: Neither, Wrong: []string{"no sentence"}, Log: "build/matrix/c.log", console: strings.Repeat("x\n", 50) + "the end\r\n"},
 	} {
 		r.print(&out, "matrix", 1)
 	}
-	const want = "PASS a  entered     4.2 s\nSKIP b: missing: a tool (Debian package x)\nFAIL c  neither     0.0 s\n    no sentence\n  the end of the console:\n"
+	const want = "PASS a  entered     4.2 s    2345 kB  Secure Boot from nvme\nSKIP b: missing: a tool (Debian package x)\nFAIL c  neither     0.0 s          -\n    no sentence\n  the end of the console:\n"
 	if got := out.String(); !strings.HasPrefix(got, want) || !strings.HasSuffix(got, "  | the end\n  whole console: build/matrix/c.log\n  again: ./just matrix --only c\n") || strings.Count(got, "| ") != shown {
 		t.Errorf("the rows are:\n%s", got)
 	}

@@ -4,6 +4,7 @@
 package vmtest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,12 +20,16 @@ import (
 
 // Result is what became of a cell.
 type Result struct {
-	Name    string   `json:"name"`
-	Group   string   `json:"group"`
-	Status  Status   `json:"status"`
-	Verdict Verdict  `json:"verdict,omitempty"`
-	Layer   string   `json:"layer,omitempty"`
-	Seconds float64  `json:"seconds,omitempty"`
+	Name    string  `json:"name"`
+	Group   string  `json:"group"`
+	Status  Status  `json:"status"`
+	Verdict Verdict `json:"verdict,omitempty"`
+	Layer   string  `json:"layer,omitempty"`
+	Seconds float64 `json:"seconds,omitempty"`
+	// Way is who started the kernel, and from where.
+	Way string `json:"way,omitempty"`
+	// Read are the bytes that the kernel had read from all disks when the image's init began; 0 where that did not say so.
+	Read    int64    `json:"read_bytes,omitempty"`
 	Wrong   []string `json:"wrong,omitempty"`
 	Missing string   `json:"missing,omitempty"`
 	Log     string   `json:"log,omitempty"`
@@ -58,7 +63,7 @@ func (s *Summary) Line() string {
 
 // Try boots a cell and judges it.
 func (w *Workshop) Try(ctx context.Context, c *Cell) *Result {
-	r := &Result{Name: c.Name, Group: c.Group, Layer: c.Layer, Status: Failed, Log: w.LogOf(c)}
+	r := &Result{Name: c.Name, Group: c.Group, Layer: c.Layer, Way: c.way(), Status: Failed, Log: w.LogOf(c)}
 	outcomes, err := w.Run(ctx, c)
 	var missing *MissingError
 	if errors.As(err, &missing) {
@@ -72,7 +77,7 @@ func (w *Workshop) Try(ctx context.Context, c *Cell) *Result {
 	for n, o := range outcomes {
 		boot := c.boot(n)
 		r.Seconds += o.Took.Seconds()
-		r.Verdict, r.console, r.Log = o.verdict(), o.Console, w.LogOf(boot)
+		r.Verdict, r.Read, r.console, r.Log = o.verdict(), o.read(), o.Console, w.LogOf(boot)
 		var err1, err2 error
 		boot.Must, err1 = w.fillAll(ctx, boot.Must)
 		boot.MustNot, err2 = w.fillAll(ctx, boot.MustNot)
@@ -86,6 +91,23 @@ func (w *Workshop) Try(ctx context.Context, c *Cell) *Result {
 	}
 	r.Status = Passed
 	return r
+}
+
+// way says who starts the kernel, and from where.
+func (c *Cell) way() string {
+	from := "virtio"
+	if len(c.Disks) > 0 {
+		from = cmp.Or(c.Disks[0].Bus, from)
+	}
+	switch c.Firmware {
+	case SecureBoot:
+		return "Secure Boot from " + from
+	case UEFI:
+		return "UEFI from " + from
+	case BIOS:
+		return "BIOS from " + from
+	}
+	return "-kernel"
 }
 
 // boot returns the cell as its boot number n, from 0, is: what is not said of a later one is as it was.
@@ -149,9 +171,9 @@ func (r *Result) print(out io.Writer, program string, width int) {
 	case Skipped:
 		fmt.Fprintf(out, "SKIP %s: missing: %s\n", r.Name, r.Missing)
 	case Passed:
-		fmt.Fprintf(out, "PASS %-*s  %-9s %5.1f s\n", width, r.Name, r.Verdict, r.Seconds)
+		fmt.Fprintf(out, "PASS %s\n", r.row(width))
 	default:
-		fmt.Fprintf(out, "FAIL %-*s  %-9s %5.1f s\n", width, r.Name, r.Verdict, r.Seconds)
+		fmt.Fprintf(out, "FAIL %s\n", r.row(width))
 		for _, s := range r.Wrong {
 			fmt.Fprintf(out, "    %s\n", s)
 		}
@@ -164,6 +186,15 @@ func (r *Result) print(out io.Writer, program string, width int) {
 		}
 		fmt.Fprintf(out, "  whole console: %s\n  again: ./just %s --only %s\n", r.Log, program, r.Name)
 	}
+}
+
+// row is what a table says of a boot: its verdict, its time, what was read of the disks until the image's init began, and who started it.
+func (r *Result) row(width int) string {
+	read := "-"
+	if r.Read > 0 {
+		read = fmt.Sprintf("%d kB", r.Read/1000)
+	}
+	return strings.TrimRight(fmt.Sprintf("%-*s  %-9s %5.1f s %10s  %s", width, r.Name, r.Verdict, r.Seconds, read, r.Way), " ")
 }
 
 // Choose returns the cells of the groups or with the names in only, a list with commas. An empty list, or "all", is all; the

@@ -36,8 +36,11 @@ const patience = "no_timer_check"
 // atOnce ends a boot that is refused, unless the cell says what shall become of it.
 const atOnce = "ddi.fail=poweroff"
 
-// secureBootCode is OVMF with Secure Boot.
-const secureBootCode = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
+// OVMF with Secure Boot, and without.
+const (
+	secureBootCode = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd"
+	plainCode      = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+)
 
 // Run boots a cell, as often as it says, and returns what the machine left behind each time. The error is a [MissingError] where
 // this machine lacks something, and otherwise says that the cell could not be tried.
@@ -83,7 +86,7 @@ func (w *Workshop) start(ctx context.Context, c *Cell, config *vm.Config) (*Outc
 	if err != nil {
 		return nil, fmt.Errorf("cannot run %s: %w", c.Name, err)
 	}
-	console := &console{log: log, lines: c.Dialogue, say: make(chan string, len(c.Dialogue))}
+	console := newConsole(log, c.Dialogue)
 	limit := cmp.Or(c.Limit, DefaultLimit)
 	var serial io.WriteCloser = console
 	if c.TPM != nil {
@@ -115,6 +118,8 @@ func (w *Workshop) start(ctx context.Context, c *Cell, config *vm.Config) (*Outc
 	if err != nil {
 		return nil, asMissing(fmt.Errorf("cannot start the virtual machine: %w", err))
 	}
+	plugged := make(chan error, 1)
+	go func() { plugged <- plug(ctx, c, config, console) }()
 	typed := make(chan struct{})
 	var failed error
 	go func() {
@@ -133,6 +138,9 @@ func (w *Workshop) start(ctx context.Context, c *Cell, config *vm.Config) (*Outc
 	}()
 	err = v.Wait()
 	<-typed
+	if err := <-plugged; err != nil {
+		return nil, err
+	}
 	if failed != nil {
 		return nil, fmt.Errorf("cannot do to the machine's disks what the dialogue says: %w", failed)
 	}
@@ -193,62 +201,98 @@ func (w *Workshop) machine(ctx context.Context, c *Cell, tmp string) (*vm.Config
 	if config.SMBIOS, err = w.fillAll(ctx, c.SMBIOS); err != nil {
 		return nil, err
 	}
-	efi := ""
-	if c.Firmware == SecureBoot {
-		vars, err := w.Variables()
-		if err != nil {
+	start, err := w.starter(ctx, c, cmdline)
+	if err != nil {
+		return nil, err
+	}
+	switch c.Firmware {
+	case SecureBoot, UEFI:
+		config.FirmwareCode, config.FirmwareVars = plainCode, filepath.Join(tmp, "vars.fd")
+		if c.Firmware == SecureBoot {
+			config.FirmwareCode = secureBootCode
+		}
+		if err := w.variables(c.Firmware, config.FirmwareVars); err != nil {
 			return nil, err
 		}
-		b, err := os.ReadFile(vars)
-		if err != nil {
-			return nil, err
-		}
-		config.FirmwareCode, config.FirmwareVars = secureBootCode, filepath.Join(tmp, "vars.fd")
-		if err := os.WriteFile(config.FirmwareVars, b, 0o600); err != nil {
-			return nil, err
-		}
-		if c.Ready != "" {
-			disk, err := w.need(c.Ready, "just demo makes it")
-			config.Disks = []vm.Disk{{Path: disk, Snapshot: true}}
+	case Direct:
+		config.Kernel, config.Initrd, config.Append = start.Kernel, start.Initrd, start.Cmdline
+		start = starter{}
+	}
+	if c.Ready != "" {
+		disk, err := w.need(c.Ready, "just demo makes it")
+		config.Disks = []vm.Disk{{Path: disk, Snapshot: true}}
+		if c.Firmware == SecureBoot {
 			config.SMBIOS = []string{"io.systemd.stub.kernel-cmdline-extra=" + patience}
-			return config, err
 		}
-		if efi, err = w.UKI(ctx, c, cmdline); err != nil {
-			return nil, err
-		}
-	} else {
-		k, err := w.kernel(c.Kernel)
-		if err != nil {
-			return nil, err
-		}
-		// Not compressed: nobody but the emulated processor would notice.
-		if config.Initrd, err = w.Stage1(ctx, c.Stage1, c.Kernel, initramfs.None); err != nil {
-			return nil, err
-		}
-		config.Kernel, config.Append = k.Image, cmdline
-		if c.Ready != "" {
-			disk, err := w.need(c.Ready, "just demo makes it")
-			config.Disks = []vm.Disk{{Path: disk, Snapshot: true}}
-			return config, err
-		}
+		return config, err
 	}
 	for i, d := range c.Disks {
-		if i > 0 {
-			efi = ""
+		if d.Bus == "ide" {
+			config.Machine = "pc"
 		}
-		path, err := w.Disk(ctx, d, efi)
+		if d.Late > 0 {
+			config.Monitor = filepath.Join(tmp, "monitor")
+		}
+		disk, err := w.attach(ctx, c, d, start, filepath.Join(tmp, fmt.Sprintf("disk%d.img", i)))
 		if err != nil {
 			return nil, err
 		}
-		own := c.Meanwhile != nil || d.Alter != nil
-		if own {
-			if path, err = privately(path, filepath.Join(tmp, fmt.Sprintf("disk%d.img", i)), d.Alter); err != nil {
-				return nil, err
-			}
-		}
-		config.Disks = append(config.Disks, vm.Disk{Path: path, Bus: d.Bus, SectorSize: d.SectorSize, Snapshot: !own})
+		config.Disks = append(config.Disks, disk)
+		start = starter{}
 	}
 	return config, nil
+}
+
+// starter returns what starts a cell's kernel: a firmware from its first disk, or QEMU.
+func (w *Workshop) starter(ctx context.Context, c *Cell, cmdline string) (s starter, err error) {
+	if c.Firmware == SecureBoot || c.Firmware == UEFI {
+		if c.Ready == "" {
+			s.UKI, err = w.UKI(ctx, c, cmdline)
+		}
+		return s, err
+	}
+	k, err := w.kernel(c.Kernel)
+	if err != nil {
+		return s, err
+	}
+	// A BIOS reads slowly. Otherwise nobody but the emulated processor would notice that it is not compressed.
+	compression := initramfs.None
+	if c.Firmware == BIOS {
+		compression = initramfs.Zstd
+	}
+	s.Kernel, s.Cmdline = k.Image, cmdline
+	s.Initrd, err = w.Stage1(ctx, c.Stage1, c.Kernel, compression)
+	return s, err
+}
+
+// variables makes a variable store that belongs to one machine.
+func (w *Workshop) variables(f Firmware, to string) error {
+	vars, err := w.Variables(f)
+	if err != nil {
+		return err
+	}
+	b, err := os.ReadFile(vars)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, b, 0o600)
+}
+
+// attach makes a disk and says how it is attached; if it is the machine's own, it lies at private.
+func (w *Workshop) attach(ctx context.Context, c *Cell, d Disk, s starter, private string) (vm.Disk, error) {
+	out := vm.Disk{Bus: d.Bus, SectorSize: cmp.Or(d.Attached, d.SectorSize), Late: d.Late > 0, ReadBurst: d.ReadBurst, Snapshot: true}
+	path, err := w.Disk(ctx, d, s)
+	if err != nil {
+		return out, err
+	}
+	if c.Meanwhile != nil || d.Alter != nil {
+		out.Snapshot = false
+		if path, err = privately(path, private, d.Alter); err != nil {
+			return out, err
+		}
+	}
+	out.Path = path
+	return out, nil
 }
 
 // cmdline returns the whole of a cell's command line.
@@ -292,6 +336,26 @@ type console struct {
 	from  int // in the readable text, behind what was waited for last
 	say   chan string
 	ended bool
+	over  chan struct{} // closed with the console
+}
+
+func newConsole(log *os.File, lines []Line) *console {
+	return &console{log: log, lines: lines, say: make(chan string, len(lines)), over: make(chan struct{})}
+}
+
+// wait waits until the console has shown a sentence, and reports false if the machine ended before.
+func (c *console) wait(ctx context.Context, sentence string) bool {
+	const look = 100 * time.Millisecond
+	for !strings.Contains(Text(c.text()), sentence) {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-c.over:
+			return false
+		case <-time.After(look):
+		}
+	}
+	return true
 }
 
 func (c *console) Write(b []byte) (int, error) {
@@ -324,6 +388,7 @@ func (c *console) Close() error {
 		return nil
 	}
 	c.ended = true
+	close(c.over)
 	close(c.say)
 	return c.log.Close()
 }

@@ -8,19 +8,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
-	"github.com/initddi/initddi/internal/esp"
-	"github.com/initddi/initddi/internal/guid"
 	"github.com/initddi/initddi/internal/initramfs"
 	"github.com/initddi/initddi/internal/keys"
 	"github.com/initddi/initddi/internal/kmodules"
 	"github.com/initddi/initddi/internal/ovmf"
-	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/uki"
 )
 
@@ -116,7 +110,17 @@ func (s *Stage1) modules(k *kernel) (*kmodules.Selection, error) {
 		o.Features = append(o.Features, "erofs")
 	}
 	o.Features = append(o.Features, s.FileSystems...)
-	return kmodules.Select(tree, o)
+	selection, err := kmodules.Select(tree, o)
+	if err != nil || s.Broken == "" {
+		return selection, err
+	}
+	for i, f := range selection.Files {
+		if f.Name == s.Broken {
+			selection.Files[i].Data = f.Data[:len(f.Data)/2]
+			return selection, nil
+		}
+	}
+	return nil, fmt.Errorf("cannot break module %s: stage 1 %s does not carry it", s.Broken, s.Name)
 }
 
 // UKI returns the signed UKI of a cell.
@@ -218,12 +222,17 @@ func (w *Workshop) Addon(ctx context.Context, cmdline string) (string, error) {
 	})
 }
 
-// Variables returns a variable store in which Secure Boot is on and our key the only one.
-func (w *Workshop) Variables() (string, error) {
-	const template = "/usr/share/OVMF/OVMF_VARS_4M.fd"
-	b, err := os.ReadFile(template)
+// noVariables is an empty variable store.
+const noVariables = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+
+// Variables returns a variable store: one in which Secure Boot is on and our key the only one, or an empty one.
+func (w *Workshop) Variables(f Firmware) (string, error) {
+	b, err := os.ReadFile(noVariables)
 	if err != nil {
-		return "", &MissingError{What: template + " (Debian package ovmf)"}
+		return "", &MissingError{What: noVariables + " (Debian package ovmf)"}
+	}
+	if f != SecureBoot {
+		return noVariables, nil
 	}
 	pair, err := w.pair(keys.SecureBoot)
 	if err != nil {
@@ -239,65 +248,5 @@ func (w *Workshop) Variables() (string, error) {
 			return err
 		}
 		return os.WriteFile(tmp, b, 0o644)
-	})
-}
-
-// Disk returns a disk; efi is the path of a UKI that firmware boots from it, or empty.
-func (w *Workshop) Disk(ctx context.Context, d Disk, efi string) (string, error) {
-	o := esp.Options{SectorSize: int64(d.SectorSize), ESPSize: d.ESPSize, ClusterSize: d.ClusterSize, FATType: d.FATType}
-	if d.Seed != 0 {
-		o.Seed = guid.GUID{0: 0x17, 15: byte(d.Seed)}
-	}
-	if efi != "" {
-		o.Files = append(o.Files, esp.File{Path: "/EFI/BOOT/BOOTX64.EFI", Source: efi})
-	}
-	for _, p := range d.Place {
-		if p.Addon != "" {
-			text, err := w.fill(ctx, p.Addon)
-			if err != nil {
-				return "", err
-			}
-			source, err := w.Addon(ctx, text)
-			if err != nil {
-				return "", err
-			}
-			o.Files = append(o.Files, esp.File{Path: p.Path, Source: source})
-			continue
-		}
-		if p.Image == "" {
-			o.Files = append(o.Files, esp.File{Path: p.Path, Data: []byte(p.Text)})
-			if p.SignedBy == "" {
-				continue
-			}
-			source, err := w.signatureOf(ctx, p)
-			if err != nil {
-				return "", err
-			}
-			o.Files = append(o.Files, esp.File{Path: p.Path + plan.SignatureSuffix, Source: source})
-			continue
-		}
-		source, err := w.Image(ctx, p.Image)
-		if err != nil {
-			return "", err
-		}
-		o.Files = append(o.Files, esp.File{Path: p.Path, Source: source, ReadOnly: true, Fragments: d.Fragments})
-		files, err := beside(source)
-		if err != nil {
-			return "", err
-		}
-		for _, ext := range slices.Sorted(maps.Keys(files)) {
-			f := esp.File{Path: strings.TrimSuffix(p.Path, ".raw") + ext, Source: files[ext], ReadOnly: true}
-			if ext == ".verity" {
-				f.Fragments = min(d.Fragments, 5)
-			}
-			o.Files = append(o.Files, f)
-		}
-	}
-	d.Bus = "" // where it is attached makes no other disk
-	key := []any{w.self, d, o.Files}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%v", key))
-	return w.make(fmt.Sprintf("disk-%x.img", sum[:4]), key, func(tmp string) error {
-		_, err := esp.Build(ctx, tmp, o)
-		return err
 	})
 }

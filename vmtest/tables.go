@@ -19,13 +19,14 @@ func Cells() []Cell {
 		cellsSettings(),
 		cellsLocked(),
 		cellsTPM(),
+		cellsStorage(),
 		cellsKernel(),
 	)
 }
 
 // Images returns the images that cells can place.
 func Images() []Image {
-	return slices.Concat(imagesRollback(), imagesChain(), imagesRefuse(), imagesTrust(), imagesTPM())
+	return slices.Concat(imagesRollback(), imagesChain(), imagesRefuse(), imagesTrust(), imagesTPM(), imagesStorage())
 }
 
 // Stages returns the stages 1 that cells can boot.
@@ -36,6 +37,7 @@ func Stages() []Stage1 {
 		stagesLocked(),
 		stagesRollback(),
 		stagesTPM(),
+		stagesStorage(),
 		stagesKernel(),
 	)
 }

@@ -52,6 +52,10 @@ const (
 	Direct Firmware = ""
 	// SecureBoot is OVMF with our key enrolled; the kernel comes in a signed UKI on the first disk's ESP.
 	SecureBoot Firmware = "secureboot"
+	// UEFI is OVMF without Secure Boot, for what that of Debian has no machine for.
+	UEFI Firmware = "uefi"
+	// BIOS is SeaBIOS; syslinux starts the kernel from the first disk's ESP. There are no EFI variables.
+	BIOS Firmware = "bios"
 )
 
 // DefaultLimit ends a cell that does not end by itself. Under emulation a boot to a marker takes five seconds on an idle machine.
@@ -131,6 +135,10 @@ type Line struct {
 type Disk struct {
 	Bus        string `json:"bus,omitempty"` // default virtio
 	SectorSize int    `json:"sector_size,omitempty"`
+	// Attached is the sector size of the device, where that is another than the one its partition table was made for.
+	Attached int `json:"attached,omitempty"`
+	// Size is that of the disk in bytes; 0 is as large as needed.
+	Size int64 `json:"size,omitempty"`
 	// Place is what lies on the ESP.
 	Place []Place `json:"place,omitempty"`
 	// Seed tells the disks of one machine apart: all their UUIDs come from it.
@@ -140,6 +148,14 @@ type Disk struct {
 	ESPSize     int64 `json:"esp_size,omitempty"`
 	ClusterSize int64 `json:"cluster_size,omitempty"`
 	FATType     int   `json:"fat,omitempty"`
+	// Label is that of the ESP's file system.
+	Label string `json:"label,omitempty"`
+	// Extended is what lies on an XBOOTLDR partition behind the ESP, if anything does. There the UKI is too, and systemd-boot on the ESP.
+	Extended []Place `json:"extended,omitempty"`
+	// Late is how long after stage 1 has begun the disk is plugged in.
+	Late time.Duration `json:"late,omitempty"`
+	// ReadBurst is how many bytes the disk gives as fast as ever; afterwards it is one a second, so that it does not answer. 0 is no limit.
+	ReadBurst int64 `json:"read_burst,omitempty"`
 	// Alter changes the finished disk, a copy that is this machine's alone.
 	Alter func(file string) error `json:"-"`
 }
@@ -171,6 +187,8 @@ type Image struct {
 	// one's in the same file.
 	Arch string `json:"arch,omitempty"`
 	With string `json:"with,omitempty"`
+	// SectorSize is that of the image's partition table; default 512.
+	SectorSize int64 `json:"sector_size,omitempty"`
 	// Compress is mkfs.erofs's -z; default is that of "initddi ddi".
 	Compress string `json:"compress,omitempty"`
 	// Version goes into os-release as IMAGE_VERSION, and makes the root hash another.
@@ -193,4 +211,6 @@ type Stage1 struct {
 	Trust []string `json:"trust,omitempty"`
 	// Set are lines of stage1.conf; default "id=debian".
 	Set []string `json:"set,omitempty"`
+	// Broken names a module whose file is cut off.
+	Broken string `json:"broken,omitempty"`
 }

@@ -24,6 +24,8 @@ type Facts struct {
 	Cmdline string   `json:"cmdline"`
 	// Uptime is CLOCK_BOOTTIME in microseconds.
 	Uptime int64 `json:"uptime_us"`
+	// Read are the bytes that the kernel had read from each disk until then, by node name.
+	Read map[string]int64 `json:"read"`
 	// FDs are the descriptors the process was started with, and what they are.
 	FDs map[int]string `json:"fds"`
 	// Cwd and Root are the working directory and what /proc says of the root.

@@ -1,0 +1,203 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package vmtest
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/initddi/initddi/vmtest/guest"
+)
+
+func imagesStorage() []Image {
+	return []Image{{Name: "signed-4096", Key: "ddi", SectorSize: 4096}}
+}
+
+func stagesStorage() []Stage1 {
+	// What Debian's generic kernel has for disks in machines and virtual machines.
+	classes := []string{"virtio", "nvme", "sata", "usb", "scsi", "mmc", "vmware", "mpt", "megaraid"}
+	return []Stage1{
+		{Name: "disks", Classes: classes},
+		{Name: "broken-module", Classes: classes, Broken: "virtio_scsi"},
+	}
+}
+
+// cellsStorage boot Debian's generic kernel from every disk that QEMU has.
+//
+// Where OVMF has a driver for the bus, the machine boots from that disk. Where it has none, the UKI comes from a small virtio disk, or
+// QEMU loads the kernel, and ddi.device= names the image's partition.
+func cellsStorage() []Cell {
+	cells := []Cell{
+		fromDisk("virtio-blk", "vda1", true),
+		fromDisk("scsi", "sda1", false),
+		fromDisk("sata", "sda1", false),
+		fromDisk("usb-hub", "sda1", false),
+		{Name: "nvme", Test: true, Doc: "the second namespace of an NVMe controller, and a disk behind another one", Firmware: SecureBoot,
+			Disks: []Disk{Disk{Seed: 2, Place: []Place{bootFile()}}.on("nvme-ns"), onESP("signed").on("nvme-ns"), onESP("signed9").seeded(3).on("nvme")}, Cmdline: byPartUUID(0),
+			Must: entered("nvme0n2p1", "signed")},
+		{Name: "ide", Doc: "an IDE disk of QEMU's older machine, and no Secure Boot", Firmware: UEFI, Disks: []Disk{onESP("signed").on("ide")}, Must: entered("sda1", "signed")},
+		besideUKI("uas", "sda1", true),
+		besideUKI("pvscsi", "sda1", false),
+		withKernel("mpt", "sda1"),
+		withKernel("lsi", "sda1"),
+		withKernel("megaraid", "sda1"),
+		withKernel("sd", "mmcblk0p1"),
+		withKernel("emmc", "mmcblk0p1"),
+
+		{Name: "nvme-4kn", Test: true, Doc: "an NVMe disk with sectors of 4096 bytes, and an image whose partition table is for 512", Firmware: SecureBoot,
+			Disks: []Disk{{Bus: "nvme", SectorSize: 4096, Place: onESP("signed").Place}}, Must: entered("nvme0n1p1", "signed")},
+		{Name: "image-4096", Doc: "an image whose partition table is for sectors of 4096 bytes, on a disk with 512", Disks: []Disk{onESP("signed-4096")}, Must: entered("vda1", "signed-4096")},
+		{Name: "image-4096-on-4kn", Doc: "the same on a disk with 4096", Disks: []Disk{{SectorSize: 4096, Place: onESP("signed-4096").Place}}, Must: entered("vda1", "signed-4096")},
+		{Name: "table-for-other-sectors", Doc: "a disk with sectors of 4096 bytes that was copied from one with 512: the kernel sees no partition, and the console says why", Cmdline: "ddi.timeout=5",
+			Disks: []Disk{{Bus: "nvme", Attached: 4096, Place: onESP("signed").Place}}, Verdict: Refused,
+			Must: []string{"cannot find the only EFI system partition", "seen: /dev/nvme0n1: the kernel found no partitions; there is a partition table for sectors of 512 bytes, the disk's have 4096"}},
+
+		{Name: "late", Test: true, Doc: "a disk that appears 15 seconds after stage 1 began", Disks: []Disk{{Late: 15 * time.Second, Place: onESP("signed").Place}}, Must: entered("vda1", "signed"), Look: waited(12 * time.Second)},
+		{Name: "twins", Test: true, Doc: "two disks that are copies of each other, with one image, label and PARTUUID: refused, both are listed", Firmware: SecureBoot,
+			Disks: []Disk{onESP("signed").labelled("ESP"), onESP("signed").labelled("ESP")}, Verdict: Refused,
+			Must: []string{"StubDevicePartUUID=", "refused (one-partition)", "/dev/vda1 (PARTUUID=" + partUUID(0).String() + "), /dev/vdb1 (PARTUUID=" + partUUID(0).String() + ")", "take the other disk out"}},
+		{Name: "twins-named", Doc: "the same without EFI variables, named by ddi.device=", Cmdline: byPartUUID(0), Disks: []Disk{onESP("signed"), onESP("signed").on("nvme")}, Verdict: Refused,
+			Must: []string{"refused (one-partition)", "/dev/nvme0n1p1 (PARTUUID=", "/dev/vda1 (PARTUUID="}},
+		{Name: "xbootldr", Doc: "systemd-boot on the ESP, the UKI and the image on an XBOOTLDR partition", Firmware: SecureBoot, Disks: []Disk{{Extended: onESP("signed").Place}},
+			Must: append([]string{"/EFI/Linux/initddi.efi"}, entered("vda2", "signed")...)},
+		{Name: "bios", Test: true, Doc: "no EFI at all: SeaBIOS and syslinux, from an IDE disk", Firmware: BIOS, Disks: []Disk{onESP("signed").on("ide")}, Must: append([]string{"no EFI variable names"}, entered("sda1", "signed")...)},
+
+		fat("fat12", Disk{FATType: 12}, "FAT12"), fat("fat16", Disk{FATType: 16}, "FAT16"), fat("fat32", Disk{FATType: 32}, "FAT32"),
+		fat("fat-clusters-64k", Disk{FATType: 16, ClusterSize: 64 << 10, ESPSize: 300 << 20}, "FAT16"),
+		fragmented(2), fragmented(50), fragmented(5000),
+		{Name: "label-spaces", Doc: "an ESP whose volume label is mostly spaces, named by it", Cmdline: `"ddi.device=LABEL=a    b   c"`, Disks: []Disk{onESP("signed").labelled("A    B   C"), onESP("signed9").seeded(2).labelled("OTHER")},
+			Must: entered("vda1", "signed")},
+		{Name: "label-blank", Doc: "an ESP whose volume label is nothing but spaces", Disks: []Disk{{Place: onESP("signed").Place, Alter: blankLabel}}, Must: entered("vda1", "signed")},
+		{Name: "long-name", Doc: "an image with a long name that is not ASCII", Disks: []Disk{{Place: []Place{{Path: "/loader/ddi/" + longName, Image: "signed"}}}},
+			Must: []string{"entering vda1:/loader/ddi/" + longName, guest.Sentence}},
+
+		{Name: "silent-virtio", Test: true, Doc: "a disk that never answers, before the right one on the same bus", Cmdline: noEDD + byPartUUID(2), Disks: []Disk{silent(""), onESP("signed").seeded(2)}, Must: entered("vdb1", "signed")},
+		{Name: "silent-scsi", Doc: "a SCSI disk that never answers, beside the right one", Cmdline: noEDD + byPartUUID(2), Disks: []Disk{silent("scsi"), onESP("signed").seeded(2)}, Must: entered("vda1", "signed")},
+		{Name: "silent-usb", Doc: "a USB disk that never answers, beside the right one", Cmdline: noEDD + byPartUUID(2), Disks: []Disk{silent("usb"), onESP("signed").seeded(2)}, Must: entered("vda1", "signed")},
+		{Name: "dying", Doc: "a disk that dies when the kernel has read its partition table, beside the right one", Cmdline: byPartUUID(2),
+			Disks: []Disk{{Bus: "scsi", ReadBurst: 200 << 10, Place: onESP("signed9").Place}, onESP("signed").seeded(2)}, Must: entered("vda1", "signed")},
+		{Name: "broken-module", Doc: "a module that does not load is one line, and the disk on another bus boots", Stage1: "broken-module", Cmdline: byPartUUID(2), Disks: []Disk{onESP("signed9").on("scsi"), onESP("signed").seeded(2).on("nvme")},
+			Must: append([]string{"cannot load module /lib/modules/"}, entered("nvme0n1p1", "signed")...)},
+		{Name: "no-driver", Doc: "nothing has a driver: every device is listed, and every class that this stage 1 carries", Stage1: "nvme-only", Cmdline: "ddi.timeout=5", Disks: []Disk{onESP("signed").on("pvscsi"), onESP("signed").seeded(2).on("usb")}, Verdict: Refused,
+			Must: []string{"nothing appeared in 5s", "no driver for pci:v000015ADd000007C0", "no driver for pci:v00001B36d0000000D"}},
+	}
+	for i := range cells {
+		c := &cells[i]
+		c.Group, c.Kernel = "storage", "generic"
+		if c.Stage1 == "" {
+			c.Stage1 = "disks"
+		}
+		if c.Verdict == "" {
+			c.Verdict = Entered
+		} else {
+			c.MustNot = append(c.MustNot, guest.Sentence)
+		}
+	}
+	return cells
+}
+
+// bootFile makes a disk of its own of one without an image.
+func bootFile() Place { return Place{Path: "/readme.txt", Text: "here is the UKI alone\n"} }
+
+// seeded is the disk with other UUIDs.
+func (d Disk) seeded(seed int) Disk {
+	d.Seed = seed
+	return d
+}
+
+// labelled is the disk with that volume label.
+func (d Disk) labelled(label string) Disk {
+	d.Label = label
+	return d
+}
+
+// noEDD keeps the kernel's first code from asking the BIOS for the first sector of each disk, for which that waits.
+const noEDD = "edd=off "
+
+// silent is a disk that answers nothing before the boot is long over.
+func silent(bus string) Disk { return Disk{Bus: bus, ReadBurst: 1, Place: onESP("signed9").Place} }
+
+// entered is what the console shows of a boot from an image on a partition, in place.
+func entered(node, image string) []string {
+	return []string{"in place in", "entering " + node + ":/loader/ddi/" + image + ".raw", guest.Sentence}
+}
+
+// fromDisk is a boot by UEFI from a disk on a bus.
+func fromDisk(bus, node string, test bool) Cell {
+	c := Cell{Name: bus, Test: test, Doc: "UEFI Secure Boot and everything behind it from a disk on " + bus, Firmware: SecureBoot, Disks: []Disk{onESP("signed").on(bus)},
+		Must: append([]string{"StubDevicePartUUID="}, entered(node, "signed")...)}
+	if bus == "virtio-blk" {
+		c.Disks[0].Bus = ""
+	}
+	return c
+}
+
+// besideUKI is a boot from a disk on a bus that OVMF has no driver for, with the UKI on a small disk.
+func besideUKI(bus, node string, test bool) Cell {
+	return Cell{Name: bus, Test: test, Doc: "the UKI from a small disk, the image from one on " + bus, Firmware: SecureBoot, Cmdline: byPartUUID(2),
+		Disks: []Disk{{Place: []Place{bootFile()}}, onESP("signed").seeded(2).on(bus)}, Must: entered(node, "signed")}
+}
+
+// withKernel is a boot from a disk on a bus with the kernel from QEMU.
+func withKernel(bus, node string) Cell {
+	// The size of an SD card is a power of two.
+	disk := onESP("signed").seeded(2).on(bus)
+	disk.Size = 64 << 20
+	return Cell{Name: bus, Doc: "the image from a disk on " + bus, Cmdline: byPartUUID(2) + map[bool]string{true: " loglevel=7 ddi.log=debug ddi.timeout=20"}[bus == "mpt"], Disks: []Disk{disk}, Must: entered(node, "signed")}
+}
+
+// fat is a boot from an ESP of some kind.
+func fat(name string, d Disk, kind string) Cell {
+	d.Place = onESP("signed").Place
+	doc := "an ESP of " + kind
+	if d.ClusterSize != 0 {
+		doc += fmt.Sprintf(" with clusters of %d bytes", d.ClusterSize)
+	}
+	return Cell{Name: name, Doc: doc, Disks: []Disk{d}, Must: append([]string{kind + " on /dev/vda1"}, entered("vda1", "signed")...)}
+}
+
+// fragmented is a boot from an image in pieces.
+func fragmented(pieces int) Cell {
+	return Cell{Name: fmt.Sprintf("fragments-%d", pieces), Doc: fmt.Sprintf("an image in %d pieces is used in place", pieces),
+		Disks: []Disk{{Place: onESP("signed").Place, Fragments: pieces, ClusterSize: 1024}},
+		Must:  append([]string{fmt.Sprintf("bytes in %d extents", pieces)}, entered("vda1", "signed")...), MustNot: []string{"copied"}}
+}
+
+// longName has more than one entry of a long name, and letters that the console must show as they are.
+const longName = "Übergrößenabbild für Rechner 7 – набор образов, версия 1.0 (проверено) 日本語 and forty more letters so that it is long.raw"
+
+// blankLabel overwrites the volume label in the boot sector of the ESP with spaces: all that there is of one, since there is none in the
+// root directory.
+func blankLabel(disk string) error {
+	f, err := os.OpenFile(disk, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	const (
+		esp        = 1 << 20 // where the partition begins
+		label      = 43      // BS_VolLab of FAT12 and FAT16
+		labelBytes = 11
+	)
+	if _, err := f.WriteAt([]byte(strings.Repeat(" ", labelBytes)), esp+label); err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// waited judges that stage 1 waited so long for its disk.
+func waited(least time.Duration) func(string) []string {
+	return func(console string) []string {
+		_, rest, _ := strings.Cut(console, "initddi: storage: ")
+		line, _, _ := strings.Cut(rest, "\n")
+		i := strings.LastIndex(line, "(")
+		took, err := time.ParseDuration(strings.ReplaceAll(strings.TrimSuffix(line[i+1:], ")"), " ", ""))
+		if err != nil || took < least {
+			return []string{fmt.Sprintf("stage 1 says of its disk %q (%v), wanted a wait of at least %s", line, err, least)}
+		}
+		return nil
+	}
+}
