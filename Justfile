@@ -8,7 +8,7 @@ build := justfile_directory() / "build"
 initddi := build / "initddi"
 build_packages := "openssl osslsigncode erofs-utils zstd mtools dosfstools kmod cpio ca-certificates xz-utils"
 boot_packages := "qemu-system-x86 ovmf"
-test_packages := "gdisk fdisk cryptsetup-bin squashfs-tools e2fsprogs sbsigntool binutils util-linux uidmap systemd systemd-repart? systemd-container parted systemd-boot-efi groff-base zsh swtpm tpm2-tools softhsm2 opensc libengine-pkcs11-openssl nbd-server nbdkit"
+test_packages := "gdisk fdisk cryptsetup-bin squashfs-tools e2fsprogs sbsigntool binutils util-linux uidmap systemd systemd-repart? systemd-container parted systemd-boot-efi groff-base zsh swtpm tpm2-tools syslinux? softhsm2 opensc libengine-pkcs11-openssl nbd-server nbdkit"
 network_packages := "iproute2 util-linux dnsmasq-base nginx-light nbdkit"
 interop_packages := "gdisk cryptsetup-bin squashfs-tools e2fsprogs sbsigntool util-linux qemu-user-static"
 kernel_packages := "gcc libc6-dev make flex bison bc libelf-dev libssl-dev pkgconf zstd xz-utils"
@@ -146,7 +146,7 @@ _boot-packages:
 _bench-packages: _build-packages _boot-packages _tree-packages
 
 _matrix-packages: _build-packages _boot-packages _tree-packages
-    @scripts/packages squashfs-tools e2fsprogs swtpm tpm2-tools {{ network_packages }}
+    @scripts/packages squashfs-tools e2fsprogs swtpm tpm2-tools syslinux? {{ network_packages }}
 
 _test-packages: _build-packages
     @scripts/packages {{ test_packages }} {{ network_packages }}

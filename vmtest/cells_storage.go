@@ -4,11 +4,13 @@
 package vmtest
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
 	"time"
 
+	"github.com/initddi/initddi/internal/report"
 	"github.com/initddi/initddi/vmtest/guest"
 )
 
@@ -31,23 +33,23 @@ func stagesStorage() []Stage1 {
 // QEMU loads the kernel, and ddi.device= names the image's partition.
 func cellsStorage() []Cell {
 	cells := []Cell{
-		fromDisk("virtio-blk", "vda1", true),
-		fromDisk("scsi", "sda1", false),
-		fromDisk("sata", "sda1", false),
-		fromDisk("usb-hub", "sda1", false),
+		fromDisk("virtio-blk", "vda1"),
+		fromDisk("scsi", "sda1"),
+		fromDisk("sata", "sda1"),
+		fromDisk("usb-hub", "sda1"),
 		{Name: "nvme", Test: true, Doc: "the second namespace of an NVMe controller, and a disk behind another one", Firmware: SecureBoot,
 			Disks: []Disk{Disk{Seed: 2, Place: []Place{bootFile()}}.on("nvme-ns"), onESP("signed").on("nvme-ns"), onESP("signed9").seeded(3).on("nvme")}, Cmdline: byPartUUID(0),
 			Must: entered("nvme0n2p1", "signed")},
 		{Name: "ide", Doc: "an IDE disk of QEMU's older machine, and no Secure Boot", Firmware: UEFI, Disks: []Disk{onESP("signed").on("ide")}, Must: entered("sda1", "signed")},
-		besideUKI("uas", "sda1", true),
-		besideUKI("pvscsi", "sda1", false),
+		besideUKI("uas", "sda1"),
+		besideUKI("pvscsi", "sda1"),
 		withKernel("mpt", "sda1"),
 		withKernel("lsi", "sda1"),
 		withKernel("megaraid", "sda1"),
 		withKernel("sd", "mmcblk0p1"),
 		withKernel("emmc", "mmcblk0p1"),
 
-		{Name: "nvme-4kn", Test: true, Doc: "an NVMe disk with sectors of 4096 bytes, and an image whose partition table is for 512", Firmware: SecureBoot,
+		{Name: "nvme-4kn", Doc: "an NVMe disk with sectors of 4096 bytes, and an image whose partition table is for 512", Firmware: SecureBoot,
 			Disks: []Disk{{Bus: "nvme", SectorSize: 4096, Place: onESP("signed").Place}}, Must: entered("nvme0n1p1", "signed")},
 		{Name: "image-4096", Doc: "an image whose partition table is for sectors of 4096 bytes, on a disk with 512", Disks: []Disk{onESP("signed-4096")}, Must: entered("vda1", "signed-4096")},
 		{Name: "image-4096-on-4kn", Doc: "the same on a disk with 4096", Disks: []Disk{{SectorSize: 4096, Place: onESP("signed-4096").Place}}, Must: entered("vda1", "signed-4096")},
@@ -77,6 +79,8 @@ func cellsStorage() []Cell {
 		{Name: "silent-virtio", Test: true, Doc: "a disk that never answers, before the right one on the same bus", Cmdline: noEDD + byPartUUID(2), Disks: []Disk{silent(""), onESP("signed").seeded(2)}, Must: entered("vdb1", "signed")},
 		{Name: "silent-scsi", Doc: "a SCSI disk that never answers, beside the right one", Cmdline: noEDD + byPartUUID(2), Disks: []Disk{silent("scsi"), onESP("signed").seeded(2)}, Must: entered("vda1", "signed")},
 		{Name: "silent-usb", Doc: "a USB disk that never answers, beside the right one", Cmdline: noEDD + byPartUUID(2), Disks: []Disk{silent("usb"), onESP("signed").seeded(2)}, Must: entered("vda1", "signed")},
+		{Name: "silent-alone", Doc: "a disk that never answers, and no other: the boot fails in time, says why, and the machine restarts though the kernel waits for the disk", Cmdline: noEDD + "ddi.timeout=5 ddi.fail=reboot",
+			Disks: []Disk{silent("scsi")}, Verdict: Refused, Must: []string{"module sd_mod is still being loaded after 2s", "nothing appeared in 5s", "module sd_mod is still being loaded", "rebooting in", "the kernel does not end in 30s", "resetting the machine"}},
 		{Name: "dying", Doc: "a disk that dies when the kernel has read its partition table, beside the right one", Cmdline: byPartUUID(2),
 			Disks: []Disk{{Bus: "scsi", ReadBurst: 200 << 10, Place: onESP("signed9").Place}, onESP("signed").seeded(2)}, Must: entered("vda1", "signed")},
 		{Name: "broken-module", Doc: "a module that does not load is one line, and the disk on another bus boots", Stage1: "broken-module", Cmdline: byPartUUID(2), Disks: []Disk{onESP("signed9").on("scsi"), onESP("signed").seeded(2).on("nvme")},
@@ -91,12 +95,26 @@ func cellsStorage() []Cell {
 			c.Stage1 = "disks"
 		}
 		if c.Verdict == "" {
-			c.Verdict = Entered
+			c.Verdict, c.Check = Entered, usedInPlace
 		} else {
 			c.MustNot = append(c.MustNot, guest.Sentence)
 		}
 	}
 	return cells
+}
+
+// usedInPlace checks that the image is used where it lies, and that nothing else is: the rest of the hand-over does not depend on the disk.
+func usedInPlace(f *guest.Facts) []string {
+	c := &checker{}
+	boot := &report.Boot{}
+	if err := json.Unmarshal(f.Boot, boot); err != nil || boot.Chosen == nil {
+		return []string{fmt.Sprintf("hand-over: boot.json names no image: %v", err)}
+	}
+	c.devices(f, "root")
+	c.inPlace(f, boot.Chosen)
+	c.hashing(f, boot)
+	c.ok(len(f.FDs) == 3, "the open descriptors are %v, wanted 0, 1 and 2", f.FDs)
+	return c.wrong
 }
 
 // bootFile makes a disk of its own of one without an image.
@@ -126,8 +144,8 @@ func entered(node, image string) []string {
 }
 
 // fromDisk is a boot by UEFI from a disk on a bus.
-func fromDisk(bus, node string, test bool) Cell {
-	c := Cell{Name: bus, Test: test, Doc: "UEFI Secure Boot and everything behind it from a disk on " + bus, Firmware: SecureBoot, Disks: []Disk{onESP("signed").on(bus)},
+func fromDisk(bus, node string) Cell {
+	c := Cell{Name: bus, Doc: "UEFI Secure Boot and everything behind it from a disk on " + bus, Firmware: SecureBoot, Disks: []Disk{onESP("signed").on(bus)},
 		Must: append([]string{"StubDevicePartUUID="}, entered(node, "signed")...)}
 	if bus == "virtio-blk" {
 		c.Disks[0].Bus = ""
@@ -136,8 +154,8 @@ func fromDisk(bus, node string, test bool) Cell {
 }
 
 // besideUKI is a boot from a disk on a bus that OVMF has no driver for, with the UKI on a small disk.
-func besideUKI(bus, node string, test bool) Cell {
-	return Cell{Name: bus, Test: test, Doc: "the UKI from a small disk, the image from one on " + bus, Firmware: SecureBoot, Cmdline: byPartUUID(2),
+func besideUKI(bus, node string) Cell {
+	return Cell{Name: bus, Test: bus == "uas", Doc: "the UKI from a small disk, the image from one on " + bus, Firmware: SecureBoot, Cmdline: byPartUUID(2),
 		Disks: []Disk{{Place: []Place{bootFile()}}, onESP("signed").seeded(2).on(bus)}, Must: entered(node, "signed")}
 }
 
@@ -146,7 +164,7 @@ func withKernel(bus, node string) Cell {
 	// The size of an SD card is a power of two.
 	disk := onESP("signed").seeded(2).on(bus)
 	disk.Size = 64 << 20
-	return Cell{Name: bus, Doc: "the image from a disk on " + bus, Cmdline: byPartUUID(2) + map[bool]string{true: " loglevel=7 ddi.log=debug ddi.timeout=20"}[bus == "mpt"], Disks: []Disk{disk}, Must: entered(node, "signed")}
+	return Cell{Name: bus, Doc: "the image from a disk on " + bus, Cmdline: byPartUUID(2), Disks: []Disk{disk}, Must: entered(node, "signed")}
 }
 
 // fat is a boot from an ESP of some kind.

@@ -147,10 +147,23 @@ func endAfter(w *World, log *report.Log, f plan.Fail, cause error) {
 		log.Err("rebooting in %s (%s)", wait, why)
 		time.Sleep(wait)
 	}
+	time.AfterFunc(shutdownTime, func() { endHard(log, action) })
 	err := process.Reboot(action)
 	for {
 		log.Err("%v: nothing more can be done", err)
 		time.Sleep(wait)
+	}
+}
+
+// shutdownTime is how long the kernel may take to shut its devices down. It waits for one that is being probed and does not answer.
+const shutdownTime = 30 * time.Second
+
+// endHard ends a machine whose kernel does not. There is no such way to switch it off.
+func endHard(log *report.Log, action process.Action) {
+	log.Err("the kernel does not end in %s: a device does not answer", shutdownTime)
+	if action == process.Restart {
+		log.Err("resetting the machine")
+		log.Err("%v", process.Reset())
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/initddi/initddi/internal/attempt"
 	"github.com/initddi/initddi/internal/bless"
@@ -48,9 +49,14 @@ func main() {
 	if err := g.send(); err != nil {
 		fmt.Println("marker:", err)
 	}
+	// The kernel waits for disks that are being probed, and some cells have one that does not answer.
+	time.AfterFunc(patience, func() { fmt.Println("marker:", process.Reset()) })
 	fmt.Println("marker:", process.Reboot(process.PowerOff))
 	select {}
 }
+
+// patience is how long switching the machine off may take.
+const patience = 15 * time.Second
 
 // maxFD is how far descriptors are looked for. What stage 1 might leave has low numbers.
 const maxFD = 256
