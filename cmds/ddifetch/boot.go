@@ -55,10 +55,10 @@ func parseBoot(args []string) (*bootOptions, error) {
 		return nil, err
 	}
 	switch {
-	case len(rest) > 0, o.list == (o.get != ""), o.timeout == 0, o.get != "" && o.memory == 0:
-		return nil, fmt.Errorf("boot takes --list or --get=URL with --memory=BYTES, and --timeout=SECONDS; %w", errUsage)
-	case o.source != "http":
-		return nil, fmt.Errorf("cannot fetch from source %q: only http; %w", o.source, errUsage)
+	case len(rest) > 0, o.list == (o.get != ""), o.timeout == 0, o.get != "" && o.source == "http" && o.memory == 0:
+		return nil, fmt.Errorf("boot takes --list or --get=URL, from http with --memory=BYTES, and --timeout=SECONDS; %w", errUsage)
+	case o.source != "http" && o.source != "nbd":
+		return nil, fmt.Errorf("cannot fetch from source %q: only http and nbd; %w", o.source, errUsage)
 	}
 	return o, nil
 }
@@ -99,6 +99,9 @@ func runBoot(ctx context.Context, env environment, args []string) error {
 	}
 	e := newEvents(env)
 	b := &booter{o: o, env: env, events: e}
+	if o.source == "nbd" {
+		return b.runNBD(ctx)
+	}
 	cas, err := fetch.ReadCAs(fetch.CAFile, true)
 	if err == nil {
 		b.c = fetch.New(fetch.Options{Timeout: o.timeout, CAs: cas, Progress: e.progress, Note: e.warn})

@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -41,6 +42,7 @@ type boot struct {
 	t             *testing.T
 	image         *os.File
 	trust, efi    string
+	source        string // default http
 	events        []map[string]any
 	stderr        string
 	err           error
@@ -76,7 +78,7 @@ func (b *boot) run(args ...string) {
 		all, _ := io.ReadAll(r)
 		lines <- all
 	}()
-	b.err = run(context.Background(), environment{Stdout: said, Stderr: said, Image: b.image, Events: w, Trust: b.trust, EFIVars: b.efi}, append([]string{"boot", "--source=http"}, args...))
+	b.err = run(context.Background(), environment{Stdout: said, Stderr: said, Image: b.image, Events: w, Trust: b.trust, EFIVars: b.efi}, append([]string{"boot", "--source=" + cmp.Or(b.source, "http")}, args...))
 	w.Close()
 	b.events = nil
 	for line := range strings.Lines(string(<-lines)) {

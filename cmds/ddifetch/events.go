@@ -17,6 +17,8 @@ import (
 	"github.com/initddi/initddi/internal/ddi"
 	"github.com/initddi/initddi/internal/fetch"
 	"github.com/initddi/initddi/internal/jsontext"
+	"github.com/initddi/initddi/internal/nbd"
+	"github.com/initddi/initddi/internal/netblock"
 )
 
 // maxEvent is how long a line for storageinit may be, which is what a pipe takes at once.
@@ -29,6 +31,8 @@ type event struct {
 	URL      string `json:"url,omitempty"`
 	Size     *int64 `json:"size,omitempty"`
 	SHA256   string `json:"sha256,omitempty"`
+	Node     string `json:"node,omitempty"`
+	Block    *int64 `json:"block_size,omitempty"`
 	Done     *int64 `json:"done,omitempty"`
 	Total    *int64 `json:"total,omitempty"`
 	Received *int64 `json:"received,omitempty"`
@@ -105,9 +109,9 @@ func codeOf(err error) string {
 		return "refused"
 	case errors.Is(err, fetch.ErrTooLarge):
 		return "too-large"
-	case errors.Is(err, fetch.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, fetch.ErrTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, netblock.ErrNoAnswer):
 		return "timeout"
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, nbd.ErrNoExport):
 		return "not-found"
 	}
 	return ""

@@ -66,13 +66,15 @@ Examples:
 `
 	bootHelp = `ddifetch boot --source=http --list [--url=URL]... [OPTION...]
 ddifetch boot --source=http --get=URL --memory=BYTES [OPTION...]
+ddifetch boot --source=nbd --list --url=URL... [OPTION...]
+ddifetch boot --source=nbd --get=URL [OPTION...]
 
 Do what storageinit asks for, as the chapter on sources of docs/ARCHITECTURE.md
 says: what comes of it is told in lines of JSON, to file descriptor 4, or to
 standard output if that is not open. With --list these are the images that there
 are, best first; without --url they are looked for where the firmware fetched the
 UKI from. With --get the file goes into file descriptor 3, which must be an empty
-file.
+file; an export of an NBD server becomes a block device instead.
 
 Options:
   --timeout=SECONDS       How long --list may take, and --get until the first byte

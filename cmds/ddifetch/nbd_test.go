@@ -8,6 +8,7 @@ import (
 	"flag"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,5 +94,28 @@ func TestNBDList(t *testing.T) {
 	}
 	if _, said, err := command(t, "nbd", "--list", at+"/none", at+"/neither"); err == nil || strings.Count(said, "no such export") != 2 {
 		t.Errorf("%q, %v", said, err)
+	}
+}
+
+// TestNBDCompletion compares what the completion scripts know of the verb with what it takes.
+func TestNBDCompletion(t *testing.T) {
+	names := []string{"--help"}
+	nbdFlags().VisitAll(func(f *flag.Flag) {
+		name := "--" + f.Name
+		if b, ok := f.Value.(interface{ IsBoolFlag() bool }); !ok || !b.IsBoolFlag() {
+			name += "="
+		}
+		names = append(names, name)
+	})
+	slices.Sort(names)
+	for _, file := range []string{"../../completion/bash/ddifetch", "../../completion/zsh/_ddifetch"} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := regexp.MustCompile(`(?m)^    # flags of nbd\n.*opts=['(]([^')]*)`).FindSubmatch(b)
+		if want := strings.Join(names, " "); found == nil || string(found[1]) != want {
+			t.Errorf("%s knows %q, wanted %q", file, found, want)
+		}
 	}
 }
