@@ -6,6 +6,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
@@ -25,7 +26,7 @@ const defaultClasses = "virtio,nvme,sata,usb,scsi,mmc,tpm"
 func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
 	output := flags.String("output", "", "write the archive to `FILE`")
 	template := flags.String("template", "templates/mkuimage.yaml", "the mkuimage template: `FILE`")
-	config := flags.String("config", "", "the configuration in it: minimal, extensions, debug, locked, or host, which is storageinit alone (default: minimal; with --for-host: host)")
+	config := flags.String("config", "", "the configuration in it: minimal, extensions, network, debug, locked, or host, which is storageinit alone (default: minimal; with --for-host: host)")
 	dir := flags.String("dir", "", "a directory of the Go module that names the commands' versions (default: this one)")
 	base := flags.String("base", "", "take the commands from an uncompressed archive that u-root or mkuimage made: `FILE`")
 	goarch := flags.String("goarch", "", "build for another architecture, as Go calls it")
@@ -38,6 +39,7 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 	var trust, settings list
 	flags.Var(&trust, "trust", "accept what the key of this certificate (PEM) signed: `FILE`; can be given several times")
 	flags.Var(&settings, "set", "a line `KEY=VALUE` of stage1.conf; can be given several times")
+	ca := flags.String("ca", "", "check https servers with these CA certificates (PEM), for templates with ddifetch: `FILE`")
 	compress := flags.String("compress", "zstd", "zstd, xz or none")
 	asJSON := flags.Bool("json", false, "print JSON: the size of every part")
 	if _, err := parse(flags, args, 0); err != nil {
@@ -72,6 +74,9 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 		}
 	}
 	if o.Certificates, o.Config, err = baked(trust, settings); err != nil {
+		return err
+	}
+	if o.Files, err = caFiles(*ca); err != nil {
 		return err
 	}
 	p := terminal.NewProgress(env.Stderr)
@@ -133,6 +138,21 @@ func moduleOptions(class, features string, host *kmodules.Host) (kmodules.Option
 		}
 	}
 	return o, nil
+}
+
+// caFiles reads the CA certificates, if there are to be any, and puts them where ddifetch looks for them.
+func caFiles(name string) ([]initramfs.File, error) {
+	if name == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(name)
+	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(b) {
+		err = errors.New("no certificate in it (PEM)")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot use --ca %s: %w", name, err)
+	}
+	return []initramfs.File{{Name: initramfs.CAFile, Data: b}}, nil
 }
 
 // baked reads the trust store and checks the settings as stage 1 itself will: a mistake is found here, not at the console.

@@ -46,7 +46,7 @@ func verbs() []verb {
 		{"ddi", "--output FILE TREE", "make an image out of a directory or a tar archive", runDDI},
 		{"combine", "--output FILE IMAGE IMAGE...", "put the partitions of several images into one, for several architectures", runCombine},
 		{"join", "--signature FILE IMAGE", "put a signature that was made elsewhere into an image", runJoin},
-		{"sign", "--key FILE --cert FILE SETTINGS", "sign an initddi.conf for the boot partition", runSign},
+		{"sign", "--key FILE --cert FILE SETTINGS", "sign an initddi.conf for the boot partition, or the SHA256SUMS of a web server's images", runSign},
 		{"initramfs", "--output FILE", "make stage 1 for a kernel", runInitramfs},
 		{"uki", "--output FILE", "join stub, kernel and stage 1, and sign them", runUKI},
 		{"disk", "--output FILE", "make a disk with an EFI system partition", runDisk},

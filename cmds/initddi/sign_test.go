@@ -11,7 +11,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/initddi/initddi/internal/fetch"
+	"github.com/initddi/initddi/internal/index"
+	"github.com/initddi/initddi/internal/initramfs"
 	"github.com/initddi/initddi/internal/keys"
+	"github.com/initddi/initddi/internal/signature"
 )
 
 // TestWrongKey gives each verb that signs a key of another certificate. No program can be found: it is said before any would be run.
@@ -53,5 +57,67 @@ func TestWrongKey(t *testing.T) {
 		if err := run(context.Background(), env, args); err == nil || !strings.Contains(err.Error(), "--key and --cert go together") {
 			t.Errorf("%s without --cert: %v", verb, err)
 		}
+	}
+}
+
+// TestSignIndex signs the list of what a web server has, and nothing that only looks like one.
+func TestSignIndex(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := keys.Make(dir); err != nil {
+		t.Fatal(err)
+	}
+	p := func(name string) string { return filepath.Join(dir, name) }
+	env := environment{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	sign := func(text string) error {
+		if err := os.WriteFile(p("SHA256SUMS"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return run(context.Background(), env, []string{"sign", "--key", p("ddi.key"), "--cert", p("ddi.crt"), p("SHA256SUMS")})
+	}
+	for _, bad := range []string{"", "log=debug\n", "# sums\n", strings.Repeat("0", 64) + "  dir/OS_1.raw\n"} {
+		if err := sign(bad); !errors.Is(err, index.ErrSyntax) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	if _, err := os.Lstat(p("SHA256SUMS.p7s")); err == nil {
+		t.Error("there is a signature all the same")
+	}
+	good := strings.Repeat("0", 64) + "  OS_1.raw\n"
+	if err := sign(good); err != nil {
+		t.Fatal(err)
+	}
+	der, err := os.ReadFile(p("SHA256SUMS.p7s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(p("ddi.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	certs, err := signature.ParseCertificatesPEM(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := signature.Verify(der, []byte(good), certs); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCAFile(t *testing.T) {
+	if fetch.CAFile != "/"+initramfs.CAFile {
+		t.Errorf("ddifetch looks for %s, and it is put at %s", fetch.CAFile, initramfs.CAFile)
+	}
+	dir := t.TempDir()
+	if _, err := keys.Make(dir); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := caFiles(filepath.Join(dir, "ddi.crt")); err != nil || len(f) != 1 || f[0].Name != initramfs.CAFile || len(f[0].Data) == 0 {
+		t.Errorf("%v, %v", f, err)
+	}
+	if f, err := caFiles(""); err != nil || f != nil {
+		t.Errorf("%v, %v", f, err)
+	}
+	if _, err := caFiles(filepath.Join(dir, "ddi.key")); err == nil || !strings.Contains(err.Error(), "no certificate in it") {
+		t.Errorf("%v", err)
 	}
 }

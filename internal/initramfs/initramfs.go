@@ -26,6 +26,8 @@ const (
 	ModuleTable = "etc/initddi/modules"
 	ConfigFile  = "etc/initddi/stage1.conf"
 	TrustStore  = "etc/verity.d"
+	// CAFile is where programs look for the certificates of those who sign those of https servers, as in Debian.
+	CAFile = "etc/ssl/certs/ca-certificates.crt"
 )
 
 // Sentinels of Build.

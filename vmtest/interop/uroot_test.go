@@ -38,9 +38,9 @@ func urootBuilds() []urootBuild {
 	for _, other := range []bool{false, true} {
 		for _, arch := range []string{"amd64", "arm64"} {
 			for _, tool := range []string{"u-root", "mkuimage"} {
-				for _, config := range []string{"minimal", "debug"} {
-					// The debug configuration is what the other one is, and tools: once for each tool is enough.
-					if config == "debug" && (arch != "amd64" || other) {
+				for _, config := range []string{"minimal", "network", "debug"} {
+					// These configurations are what the first one is, and more: once for each tool is enough.
+					if config != "minimal" && (arch != "amd64" || other) {
 						continue
 					}
 					b := urootBuild{goarch: arch, config: config, other: other, name: tool + " " + config + " " + arch}
@@ -187,6 +187,9 @@ func TestBuild(t *testing.T) {
 			root := unpack(t, b.make(t, fast))
 			checkArchive(t, root, b)
 			checkStrength(t, root, b.goarch)
+			if b.config != "minimal" {
+				webStrength(t, command(t, root, b.goarch, "ddifetch"))
+			}
 		})
 	}
 }
@@ -206,19 +209,21 @@ func TestBuildStandalone(t *testing.T) {
 	for _, goarch := range []string{"amd64", "arm64"} {
 		t.Run(goarch, func(t *testing.T) {
 			dir := t.TempDir()
-			for _, name := range []string{"storageinit", "ddimount"} {
+			for _, name := range []string{"storageinit", "ddimount", "ddifetch"} {
 				cmd := exec.CommandContext(t.Context(), "go", "build", "-o", filepath.Join(dir, name), "github.com/initddi/initddi/cmds/"+name)
 				cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH="+goarch)
 				if out, err := cmd.CombinedOutput(); err != nil {
 					t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
 				}
 			}
-			strength(t, goarch, func(applet string) []string {
+			applet := func(applet string) []string {
 				if goarch == "arm64" {
 					return []string{emulator(t), filepath.Join(dir, applet)}
 				}
 				return []string{filepath.Join(dir, applet)}
-			})
+			}
+			strength(t, goarch, applet)
+			webStrength(t, applet("ddifetch"))
 		})
 	}
 }
@@ -243,6 +248,9 @@ func checkArchive(t *testing.T, root string, b urootBuild) {
 	want := []string{"bb", "ddimount", "storageinit"}
 	if b.config == "debug" {
 		want = append(want, "gosh", "ls", "dmesg")
+	}
+	if b.config != "minimal" {
+		want = append(want, "ddifetch")
 	}
 	for _, w := range want {
 		if !slices.Contains(applets, w) {
