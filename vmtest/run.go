@@ -217,6 +217,9 @@ func (w *Workshop) machine(ctx context.Context, c *Cell, tmp string) (*vm.Config
 	case Direct:
 		config.Kernel, config.Initrd, config.Append = start.Kernel, start.Initrd, start.Cmdline
 		start = starter{}
+		if err := w.deliver(ctx, c, config, tmp); err != nil {
+			return nil, err
+		}
 	}
 	if c.Ready != "" {
 		disk, err := w.need(c.Ready, "just demo makes it")

@@ -21,6 +21,7 @@ func Cells() []Cell {
 		cellsTPM(),
 		cellsStorage(),
 		cellsKernel(),
+		cellsSources(),
 	)
 }
 
@@ -39,5 +40,6 @@ func Stages() []Stage1 {
 		stagesTPM(),
 		stagesStorage(),
 		stagesKernel(),
+		stagesSources(),
 	)
 }

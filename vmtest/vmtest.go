@@ -81,6 +81,8 @@ type Cell struct {
 	// Cmdline is added to the command line that every cell has (baseCmdline).
 	Cmdline string `json:"cmdline,omitempty"`
 	Disks   []Disk `json:"disks,omitempty"`
+	// Delivered is what the boot loader leaves in memory beside stage 1, for a direct boot.
+	Delivered []Delivered `json:"delivered,omitempty"`
 	// Ready boots a disk that the build has made instead of Disks; with firmware the UKI and the command line are those on it.
 	Ready       string            `json:"ready,omitempty"`
 	Credentials map[string]string `json:"credentials,omitempty"`

@@ -181,6 +181,22 @@ func (m *Machine) ReadInitrd(root *os.Root, name string, arch gpt.Arch) *resolve
 	return img
 }
 
+// ReadFile reads the partition table and the signature partition of an image that is a file of its own, and what dir has beside it under
+// the name that it is called there. What goes wrong is in the image.
+func ReadFile(f *os.File, arch gpt.Arch, dir Sidecars, name string) *resolve.Image {
+	img := &resolve.Image{}
+	info, err := f.Stat()
+	if err != nil {
+		img.Err = fmt.Errorf("cannot read %s: %w", f.Name(), err)
+		return img
+	}
+	read(img, f, extent.List{{Length: info.Size()}}, arch)
+	if img.Err == nil {
+		addBeside(img, dir, name)
+	}
+	return img
+}
+
 // addBeside reads what lies beside an image that is whole in memory, if it has no signature of its own. A hash tree in a file of its own
 // is another file, which nobody joins to the image here.
 func addBeside(img *resolve.Image, dir Sidecars, name string) {

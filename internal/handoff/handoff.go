@@ -70,6 +70,8 @@ type Next struct {
 	Env         []string
 	// HasExtra says that the tree has a directory /.extra.
 	HasExtra bool
+	// Except is a file in /.extra that is not carried over: the image itself.
+	Except string
 }
 
 // Enter hands over. It returns only if that failed; lost says that the initramfs was already given up by then, so that
@@ -102,7 +104,7 @@ func assemble(n Next) (env []string, err error) {
 	if err := os.MkdirAll(NewRoot, 0o755); err != nil {
 		return nil, fmt.Errorf("cannot make %s: %w", NewRoot, err)
 	}
-	extra, err := carryExtra("/.extra")
+	extra, err := carryExtra("/.extra", n.Except)
 	if err != nil {
 		return nil, err
 	}
@@ -143,9 +145,9 @@ const encrypted = "/run/credentials/@encrypted"
 // staging is where the copy of /.extra is mounted on its way into the image.
 const staging = "/run/initddi/extra"
 
-// carryExtra copies what systemd-stub left in the initramfs into a tmpfs of its own, nil if there is nothing. The copy is
-// what survives the initramfs.
-func carryExtra(from string) (*mount.Mount, error) {
+// carryExtra copies what systemd-stub left in the initramfs into a tmpfs of its own, but for the file except; nil if there is nothing.
+// The copy is what survives the initramfs.
+func carryExtra(from, except string) (*mount.Mount, error) {
 	entries, err := os.ReadDir(from)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
 		return nil, nil
@@ -163,7 +165,7 @@ func carryExtra(from string) (*mount.Mount, error) {
 	if err := m.Attach(staging); err != nil {
 		return nil, err
 	}
-	if err := copyTree(from, staging); err != nil {
+	if err := copyTree(from, staging, except); err != nil {
 		return nil, errors.Join(err, mount.Unmount(staging))
 	}
 	return m, nil
@@ -206,7 +208,7 @@ func placeExtra(extra *mount.Mount, n Next) ([]string, error) {
 	return append(slices.Clone(n.Env), "ENCRYPTED_CREDENTIALS_DIRECTORY="+encrypted), nil
 }
 
-func copyTree(from, to string) error {
+func copyTree(from, to, except string) error {
 	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return fmt.Errorf("cannot copy %s: %w", path, err)
@@ -226,7 +228,7 @@ func copyTree(from, to string) error {
 				return fmt.Errorf("cannot copy %s: %w", path, err)
 			}
 			return os.Chmod(target, info.Mode().Perm())
-		case d.Type().IsRegular():
+		case d.Type().IsRegular() && path != except:
 			return copyFile(path, target, info.Mode().Perm())
 		}
 		return nil

@@ -35,6 +35,8 @@ type Boot struct {
 
 	Rollback *Rollback `json:"rollback,omitempty"`
 
+	Network *Network `json:"network,omitempty"`
+
 	Chosen  *Chosen `json:"chosen,omitempty"`
 	Refused []Entry `json:"refused,omitempty"`
 	Stages  []Stage `json:"stages"`
@@ -53,6 +55,8 @@ type Chosen struct {
 	Node      string `json:"node"`          // the device that holds the image, empty if there is none
 	Path      string `json:"path"`          // on the partition or in the initramfs, or the name on a server
 	URL       string `json:"url,omitempty"` // on a server
+	// Received are the bytes that came over the network for it before it was entered, 0 if nobody counted.
+	Received int64 `json:"received,omitempty"`
 	// Extents are byte offset on the partition and length, in file order; null for another source.
 	Extents [][2]int64 `json:"extents"`
 	// Beside are the files beside the image that were used; the extents of its hash tree follow those of the image.
@@ -87,6 +91,12 @@ type Rollback struct {
 	State string `json:"state"` // "ready", "missing", "foreign", "unreachable"
 	Floor int64  `json:"floor"` // what the counter says, 0 if it is not ready
 	Level int64  `json:"level"` // INITDDI_SECURITY_LEVEL of the image that is entered
+}
+
+// Network is the network that was brought up; absent where none was needed.
+type Network struct {
+	Interface string `json:"interface"`
+	How       string `json:"how"` // "static", "dhcp4", "dhcp6", "slaac"
 }
 
 // Entry is a candidate that was refused.

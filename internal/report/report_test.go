@@ -28,9 +28,10 @@ func sample() *Boot {
 		Version: Version, Release: "1.0", Kernel: "6.12.1", BootPartition: "11111111-1111-4111-8111-111111111111", UKI: "/EFI/Linux/a.efi", SecureBoot: &on,
 		LastFailure: "entered nothing",
 		Rollback:    &Rollback{Mode: "required", Index: 0x018dd100, State: "ready", Floor: 3, Level: 4},
+		Network:     &Network{Interface: "eth0", How: "dhcp4"},
 		Settings:    &Settings{Path: "/loader/ddi/initddi.conf", Accepted: true, Signer: "Somebody", Refusal: "refused"},
 		Chosen: &Chosen{
-			Source: "esp", URL: "http://server/os.raw", Partition: "11111111-1111-4111-8111-111111111111", Node: "vda1", Path: "/loader/ddi/os.raw", Beside: []string{"/loader/ddi/os.roothash.p7s"}, Extents: [][2]int64{{4096, 8192}, {1 << 40, 512}},
+			Source: "esp", URL: "http://server/os.raw", Received: 4711, Partition: "11111111-1111-4111-8111-111111111111", Node: "vda1", Path: "/loader/ddi/os.raw", Beside: []string{"/loader/ddi/os.roothash.p7s"}, Extents: [][2]int64{{4096, 8192}, {1 << 40, 512}},
 			RootHash: strings.Repeat("ab", 32), Signer: "Somebody", SignerHash: strings.Repeat("cd", 32), Pinned: true,
 			Kind: "os", ID: "debian", ImageID: "kiosk", Version: "1.2", FileSystem: "erofs", Device: "root", Corruption: "restart", Copied: true, Init: "/sbin/init",
 		},
@@ -44,7 +45,7 @@ func sample() *Boot {
 
 // TestSampleIsComplete finds fields that sample leaves empty, so that the golden file shows the whole schema.
 func TestSampleIsComplete(t *testing.T) {
-	for _, v := range []any{*sample(), *sample().Chosen, sample().Refused[0], *sample().Settings, *sample().Rollback, sample().Stages[0], sample().Measured[0]} {
+	for _, v := range []any{*sample(), *sample().Chosen, sample().Refused[0], *sample().Settings, *sample().Rollback, *sample().Network, sample().Stages[0], sample().Measured[0]} {
 		r := reflect.ValueOf(v)
 		for i := range r.NumField() {
 			if r.Field(i).IsZero() {

@@ -4,7 +4,6 @@
 package resolve
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -79,8 +78,12 @@ func walk(p *plan.Plan, f *Facts) (Step, []Refusal) {
 		}
 		more := max(0, len(list)-MaxCandidates)
 		for _, c := range list[:len(list)-more] {
-			if failedBefore(p, f, c) > 0 {
-				last = append(last, c)
+			if n := failedBefore(p, f, c); n > 0 {
+				i := len(last)
+				for i > 0 && failedBefore(p, f, last[i-1]) > n {
+					i--
+				}
+				last = slices.Insert(last, i, c)
 			} else if step := try(c); step.Do != nil {
 				return step, refused
 			}
@@ -92,7 +95,6 @@ func walk(p *plan.Plan, f *Facts) (Step, []Refusal) {
 	if waiting.Missing != "" {
 		return waiting, refused
 	}
-	slices.SortStableFunc(last, func(a, b Candidate) int { return cmp.Compare(failedBefore(p, f, a), failedBefore(p, f, b)) })
 	for _, c := range last {
 		if step := try(c); step.Do != nil {
 			return step, refused

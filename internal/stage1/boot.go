@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -41,13 +42,16 @@ type boot struct {
 	unready map[string]error // partitions that could not be opened at the last look
 	silent  map[string]bool  // disks and partitions of which it was said that they do not answer
 	passed  map[plan.Stage]bool
-	source  plan.Source   // the one that is at work, empty before the first
-	told    []string      // refusals that were written to the log
-	late    *TimeoutError // what was missing when ddi.timeout= was over
-	started time.Time     // when waiting for devices began
-	args    []string
-	env     []string
-	calm    func() // ends what hurry began
+	source  plan.Source // the one that is at work, empty before the first
+	told    []string    // refusals that were written to the log
+	servers *servers    // nil as long as none was asked
+	// fetchPath is the program that asks them.
+	fetchPath string
+	late      *TimeoutError // what was missing when ddi.timeout= was over
+	started   time.Time     // when waiting for devices began
+	args      []string
+	env       []string
+	calm      func() // ends what hurry began
 }
 
 // Run boots. It is what PID 1 does, and it returns only what keeps the machine from booting; args and env go to the next init.
@@ -61,12 +65,13 @@ func Run(ctx context.Context, world *World, log *report.Log, args, env []string)
 func newBoot(world *World, log *report.Log, args, env []string) *boot {
 	return &boot{
 		world: world, log: log, args: args, env: env,
-		report:  &report.Boot{Version: report.Version, Release: release.Version},
-		facts:   resolve.Facts{Images: map[string]*resolve.Image{}},
-		machine: &discover.Machine{Sys: world.Sys, Dev: world.Dev},
-		tpm:     newMeasurer(world),
-		images:  map[string]*apply.Image{},
-		passed:  map[plan.Stage]bool{},
+		report:    &report.Boot{Version: report.Version, Release: release.Version},
+		facts:     resolve.Facts{Images: map[string]*resolve.Image{}},
+		machine:   &discover.Machine{Sys: world.Sys, Dev: world.Dev},
+		tpm:       newMeasurer(world),
+		images:    map[string]*apply.Image{},
+		passed:    map[plan.Stage]bool{},
+		fetchPath: FetchPath,
 	}
 }
 
@@ -168,6 +173,8 @@ func (b *boot) begin(ctx context.Context) error {
 	}
 	b.done("firmware", end(text), "%s", text)
 	b.facts.Initrd = b.machine.ListInitrd(b.world.Root)
+	// What an earlier attempt found out about the network may be what was wrong with it.
+	_ = os.Remove(NetworkState)
 	b.rescan()
 	return nil
 }
@@ -226,14 +233,6 @@ func (b *boot) loop() error {
 	}
 }
 
-// where names what holds the candidates that an action is about.
-func (b *boot) where(a *resolve.Action) string {
-	if a.Partition != "" {
-		return "/dev/" + a.Partition
-	}
-	return string(a.Source)
-}
-
 // carryOut does what an action says and puts what came of it into the facts. An error is one that ends the boot; what is
 // wrong with a candidate is a fact.
 func (b *boot) carryOut(a *resolve.Action) error {
@@ -247,12 +246,18 @@ func (b *boot) carryOut(a *resolve.Action) error {
 		if text = b.list(a); text == "" {
 			return nil
 		}
+	case resolve.ListSource:
+		text = b.listServer(a)
 	case resolve.ReadSettings:
 		return b.readSettings(findPartition(b.facts.Partitions, a.Partition), a.Image, end)
 	case resolve.ReadFloor:
 		text = b.readFloor()
 	case resolve.ReadImage:
-		img = readImage(b.world, b.machine, &b.facts, b.arch, a)
+		if img = nil; a.Source.FromServer() {
+			img = b.readServed(a)
+		} else {
+			img = readImage(b.world, b.machine, &b.facts, b.arch, a)
+		}
 		b.facts.Images[candidate] = img
 		boundExtents(b.facts.Images, img)
 		text = fmt.Sprintf("%s: %d bytes in %d extents", candidate[strings.IndexByte(candidate, ':')+1:], img.Extents.Size(), len(img.Extents))
@@ -280,6 +285,9 @@ func (b *boot) carryOut(a *resolve.Action) error {
 		return b.enter(a, img)
 	}
 	d := end(text)
+	if img != nil && (img.Err != nil || img.Refusal != nil || a.Verb == resolve.Verify && resolve.FailedAttempts(b.plan, &b.facts, img.Authentic) > 0) {
+		b.release(candidate)
+	}
 	if img != nil && img.Err != nil {
 		img.Forget()
 		b.refuse(&resolve.Refusal{Candidate: candidate, Rule: resolve.RuleReadable, Err: img.Err})
@@ -292,36 +300,6 @@ func (b *boot) carryOut(a *resolve.Action) error {
 	}
 	b.done(name, d, "%s", text)
 	return nil
-}
-
-// list reads the directories of a partition; an empty text says that it is not ready.
-func (b *boot) list(a *resolve.Action) string {
-	part := findPartition(b.facts.Partitions, a.Partition)
-	listing := b.machine.List(*part, a.Dirs)
-	if b.notReady(part.Node, listing.Err) {
-		return ""
-	}
-	part.Listing = listing
-	if listing.Err != nil {
-		return listing.Err.Error()
-	}
-	return fmt.Sprintf("%s on /dev/%s holds %d files in %s", listing.FileSystem, part.Node, len(listing.Files), strings.Join(a.Dirs, ", "))
-}
-
-// authenticate has resolve judge an image by its partition table and signature.
-func (b *boot) authenticate(candidate string, img *resolve.Image) string {
-	img.Authentic, img.Refusal = resolve.Authenticate(b.plan, candidate, b.arch, img)
-	if img.Authentic == nil {
-		return ""
-	}
-	text := img.Authentic.String()
-	if !img.Authentic.Vouched() {
-		b.log.Warn("%s: whoever can write to the disk decides what runs here", text)
-	}
-	if n := resolve.FailedAttempts(b.plan, &b.facts, img.Authentic); n > 0 {
-		text += fmt.Sprintf(", but entered %d times without coming up well: the others are tried first", n)
-	}
-	return text
 }
 
 // openStack opens the device mapper, when the loop device and dm-verity are there as well. Without them no image can be used, so
@@ -343,7 +321,12 @@ func (b *boot) openStack() error {
 
 // attach brings dm-verity up; an image that cannot be is marked so.
 func (b *boot) attach(a *resolve.Action, img *resolve.Image) string {
-	up, err := b.attachAsking(b.place(a, img), a.Name(), img)
+	src, err := b.place(a, img)
+	if err != nil {
+		img.Err = err
+		return err.Error()
+	}
+	up, err := b.attachAsking(src, a.Name(), img)
 	if err != nil {
 		return err.Error()
 	}
@@ -394,6 +377,7 @@ func (b *boot) discard(candidate string, img *resolve.Image) {
 	if err := b.images[candidate].Discard(); err != nil {
 		b.log.Warn("%v", err)
 	}
+	b.release(candidate)
 }
 
 // deviceName is the name under which the next init finds the image. An initrd image's must not be a designator, or systemd
@@ -427,6 +411,7 @@ func (b *boot) enter(a *resolve.Action, img *resolve.Image) error {
 	if err != nil {
 		return err
 	}
+	b.devices.finish()
 	b.report.Chosen = b.chosen(a, img, corruption)
 	b.report.Modules = b.devices.loaded()
 	for _, r := range resolve.Refusals(b.plan, &b.facts) {
@@ -449,7 +434,7 @@ func (b *boot) enter(a *resolve.Action, img *resolve.Image) error {
 	b.tpm.close()
 	b.devices.close()
 	b.control.Close()
-	lost, err := handoff.Enter(handoff.Next{Tree: m, Usr: tree.Designator == gpt.Usr, Initrd: tree.Kind == plan.KindInitrd, Init: tree.Init, Args: b.args, Env: b.env, HasExtra: hasExtra})
+	lost, err := handoff.Enter(handoff.Next{Tree: m, Usr: tree.Designator == gpt.Usr, Initrd: tree.Kind == plan.KindInitrd, Init: tree.Init, Args: b.args, Env: b.env, HasExtra: hasExtra, Except: inMemory(a)})
 	return &EnterError{Lost: lost, Err: err}
 }
 
@@ -476,6 +461,9 @@ func (b *boot) close() {
 		if err := img.Discard(); err != nil {
 			b.log.Debug("%s: %v", name, err)
 		}
+	}
+	if err := b.servers.close(); err != nil {
+		b.log.Debug("%v", err)
 	}
 	b.tpm.close()
 	if b.devices != nil {

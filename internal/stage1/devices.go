@@ -69,6 +69,8 @@ type devices struct {
 	started int
 	named   bool            // see isNamed
 	nudged  map[string]bool // modules of which it was said that they take long
+	network bool            // drivers of network cards are wanted
+	noDisks bool            // those of disks are not
 
 	mu     sync.Mutex
 	over   bool     // nothing is loaded any more, and what fails is nobody's concern
@@ -97,10 +99,12 @@ func newDevices(w *World, table *modtable.Table, log *report.Log) *devices {
 	return d
 }
 
-// startDevices subscribes to uevents, then loads what every boot needs and what the devices that are there already want.
+// startDevices subscribes to uevents, then loads what every boot needs and what the devices that are there already want, as far as the
+// plan's sources do.
 func startDevices(ctx context.Context, w *World, p *plan.Plan, table *modtable.Table, log *report.Log) (*devices, error) {
 	d := newDevices(w, table, log)
 	d.named, d.loader.Limit = isNamed(w, p), p.Timeout
+	d.noDisks = !slices.Contains(p.Sources, plan.SourceESP) && !slices.Contains(p.Sources, plan.SourcePmem)
 	var err error
 	if d.socket, err = netlink.Open(); err != nil {
 		return nil, err
@@ -145,6 +149,9 @@ var stackFeatures = [...]string{"efivarfs", "loop", "dm", "verity", "erofs"}
 func (d *devices) offer(modalias string) {
 	if isTPM(modalias) {
 		return // the measurer loads that when it needs it
+	}
+	if isNetwork(modalias) && !d.network || !isNetwork(modalias) && d.noDisks {
+		return
 	}
 	if d.loader.Offer(modalias) {
 		d.started++
@@ -276,6 +283,34 @@ func (d *devices) event(msg []byte) news {
 		n.storage = isStorage(e.Modalias) && (e.Action == "add" || e.Action == "bind")
 	}
 	return n
+}
+
+// wantNetwork loads the drivers of network cards, of those that are there and those to come.
+func (d *devices) wantNetwork() {
+	if d.network {
+		return
+	}
+	d.network = true
+	for _, alias := range drivers.Modaliases(d.world.Sys) {
+		if isNetwork(alias) {
+			d.offer(alias)
+		}
+	}
+}
+
+// finish waits until no module is being loaded any more, except for those that may never be. The hand-over ends every thread of this process, and a driver whose probing is
+// interrupted leaves its device without one: the module is there, and nobody tries again.
+func (d *devices) finish() {
+	limit := time.NewTimer(slowModule)
+	defer limit.Stop()
+	for d.loader.Busy() && len(d.loader.Pending(slowModule)) == 0 {
+		select {
+		case <-d.loader.Idle():
+		case <-limit.C:
+			d.log.Warn("drivers are still being loaded after %s: the next init may miss their devices", slowModule)
+			return
+		}
+	}
 }
 
 func (d *devices) close() {

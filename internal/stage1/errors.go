@@ -114,10 +114,17 @@ func isStorage(modalias string) bool {
 		return strings.HasPrefix(rest, "d00000002") || strings.HasPrefix(rest, "d00000008")
 	case "scsi":
 		return !strings.HasPrefix(rest, "t-0x05") // a drive for CDs
-	case "mmc", "sdio", "vmbus", "xen", "nvme":
+	case "mmc", "sdio", "vmbus", "xen", "nvme", "nd":
 		return true
 	}
 	return false
+}
+
+// isNetwork reports whether a modalias is that of a network card: PCI's class of network controllers, virtio's number 1. A card on another
+// bus gets its driver at once, like everything else.
+func isNetwork(modalias string) bool {
+	bus, rest, _ := strings.Cut(modalias, ":")
+	return bus == "pci" && strings.Contains(rest, "bc02") || bus == "virtio" && strings.HasPrefix(rest, "d00000001v")
 }
 
 // EnterError says that the hand-over failed. If Lost is set the initramfs was given up already.

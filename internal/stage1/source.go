@@ -4,7 +4,9 @@
 package stage1
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/initddi/initddi/internal/apply"
@@ -32,22 +34,35 @@ func readImage(w *World, m *discover.Machine, f *resolve.Facts, arch gpt.Arch, a
 }
 
 // place says where the bytes of a candidate are.
-func (b *boot) place(a *resolve.Action, img *resolve.Image) apply.Source {
+func (b *boot) place(a *resolve.Action, img *resolve.Image) (apply.Source, error) {
 	src := apply.Source{Device: "/dev/" + a.Partition, Extents: img.Extents, Copy: b.plan.Attach == plan.AttachCopy, Memory: b.copying()}
 	switch a.Source {
 	case plan.SourceInitrd:
 		src.Device, src.Kind, src.BlockSize = a.Image, apply.InFile, 512
 	case plan.SourcePmem:
 		src.Kind, src.BlockSize = apply.Own, findDevice(b.facts.Pmem, a.Partition).SectorSize
+	case plan.SourceHTTP, plan.SourceNBD:
+		return b.served(a, src)
 	default:
 		src.BlockSize = findPartition(b.facts.Partitions, a.Partition).SectorSize
 	}
-	return src
+	return src, nil
+}
+
+// inMemory returns the file of the initramfs that the image is, empty for another source.
+func inMemory(a *resolve.Action) string {
+	if a.Source == plan.SourceInitrd {
+		return a.Image
+	}
+	return ""
 }
 
 // fillChosen says in the report where the image that is entered is.
 func (b *boot) fillChosen(ch *report.Chosen, a *resolve.Action, img *resolve.Image) {
 	ch.Source, ch.Node, ch.Path, ch.URL = string(a.Source), a.Partition, a.Image, a.URL
+	if a.Source.FromServer() {
+		ch.Node, ch.Received = b.servers.devices[a.Name()].Node, b.servers.received[a.Name()]
+	}
 	if a.Source != plan.SourceESP {
 		return
 	}
@@ -82,6 +97,54 @@ func (b *boot) turnTo(source plan.Source) {
 		b.log.Warn("nothing from %s can be entered up to now: going on with %s", before, source)
 	}
 	b.source = source
+}
+
+// where names what holds the candidates that an action is about.
+func (b *boot) where(a *resolve.Action) string {
+	if a.Partition != "" {
+		return "/dev/" + a.Partition
+	}
+	return string(a.Source)
+}
+
+// list reads the directories of a partition; an empty text says that it is not ready.
+func (b *boot) list(a *resolve.Action) string {
+	part := findPartition(b.facts.Partitions, a.Partition)
+	listing := b.machine.List(*part, a.Dirs)
+	if b.notReady(part.Node, listing.Err) {
+		return ""
+	}
+	part.Listing = listing
+	if listing.Err != nil {
+		return listing.Err.Error()
+	}
+	return fmt.Sprintf("%s on /dev/%s holds %d files in %s", listing.FileSystem, part.Node, len(listing.Files), strings.Join(a.Dirs, ", "))
+}
+
+// authenticate has resolve judge an image by its partition table and signature.
+func (b *boot) authenticate(candidate string, img *resolve.Image) string {
+	img.Authentic, img.Refusal = resolve.Authenticate(b.plan, candidate, b.arch, img)
+	if img.Authentic == nil {
+		return ""
+	}
+	text := img.Authentic.String()
+	if !img.Authentic.Vouched() {
+		b.log.Warn("%s: whoever can write to the disk decides what runs here", text)
+	}
+	if n := resolve.FailedAttempts(b.plan, &b.facts, img.Authentic); n > 0 {
+		text += fmt.Sprintf(", but entered %d times without coming up well: the others are tried first", n)
+	}
+	return text
+}
+
+// release gives up what a server's image takes, unless devices still lie on it.
+func (b *boot) release(candidate string) {
+	if img := b.facts.Images[candidate]; img != nil && img.Device != "" {
+		return
+	}
+	if err := b.servers.giveUp(candidate); err != nil {
+		b.log.Warn("%v", err)
+	}
 }
 
 func findDevice(list []resolve.Device, node string) resolve.Device {

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// New returns an empty file. name is only for whoever looks at /proc.
+// New returns an empty file, which can be sealed. name is only for whoever looks at /proc.
 func New(name string) (*os.File, error) {
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a file in memory: %w", err)
 	}

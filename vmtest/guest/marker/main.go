@@ -226,16 +226,19 @@ func (g *gatherer) esp() {
 	f := &g.facts
 	var boot struct {
 		Chosen struct {
-			Node string `json:"node"`
+			Node      string `json:"node"`
+			Partition string `json:"partition"`
 		} `json:"chosen"`
 	}
 	g.note(json.Unmarshal(f.Boot, &boot))
 	node := boot.Chosen.Node
-	if node == "" {
+	if node != "" {
+		f.Holders = names("/sys/class/block/" + node + "/holders")
+	}
+	if boot.Chosen.Partition == "" {
 		f.ESP = "not named in boot.json"
 		return
 	}
-	f.Holders = names("/sys/class/block/" + node + "/holders")
 	dir, err := os.OpenRoot("/usr/lib/modules/" + f.Kernel)
 	if err != nil {
 		f.ESP = "no vfat"
