@@ -91,6 +91,13 @@ interop *args: _boot-packages tree _interop-tree
 test-build *args: _interop-packages
     INITDDI_SLOW=1 go test -count=1 -timeout 60m -run '^TestBuild' "$@" ./vmtest/interop
 
+# Hold sysextmerge against systemd's own systemd-sysext and systemd-confext, over generated cases (--cases N, --seed N, --only ID, -v, --json)
+[no-exit-message]
+differential *args: _interop-tree
+    @mkdir -p {{ build }}/differential
+    @CGO_ENABLED=0 go build -o {{ build }}/differential/ ./vmtest/differential ./cmds/sysextmerge
+    @scripts/as-root {{ build }}/differential/differential --program {{ build }}/differential/sysextmerge --tree {{ build }}/interop/trixie "$@"
+
 # Boot the matrix: machines that must boot, and ones that must not (--list, --only GROUP, --json, -j N)
 [no-exit-message]
 matrix *args: _matrix-packages

@@ -120,9 +120,11 @@ func pick(c Class, dir Entry, arches []string) (Found, bool) {
 			if this.arch = slices.Index(arches, n.Arch); this.arch < 0 {
 				continue
 			}
-		} else if i := strings.LastIndexByte(n.Version, '_'); i > 0 {
+		} else if i := strings.LastIndexByte(n.Version, '_'); i >= 0 {
 			// Systemd takes what follows for the name of an architecture, even of one that it does not know.
-			this.version = n.Version[:i]
+			if this.version = n.Version[:i]; i == 0 {
+				continue
+			}
 		}
 		if best.entry.Name == "" || this.compare(best) > 0 {
 			best = this

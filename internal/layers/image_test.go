@@ -62,6 +62,7 @@ func TestExtensions(t *testing.T) {
 		{Sysext, "foo.raw.v{foo_2+2.raw:file foo_2+2-1.raw:file}", "foo=foo.raw.v/foo_2+2.raw"},
 		{Sysext, "foo.raw.v{foo_2.raw:file foo_2+3.raw:file}", "foo=foo.raw.v/foo_2.raw"},
 		{Sysext, "foo.raw.v{foo_1.2_rc1.raw:file foo_1.2.1.raw:file}", "foo=foo.raw.v/foo_1.2.1.raw"},
+		{Sysext, "foo.raw.v{foo__.raw:file foo__x.raw:file}", ""},
 		{Sysext, "foo.raw.v{foo_1~2.raw:file foo_0.raw:file}", "foo=foo.raw.v/foo_0.raw"},
 		{Sysext, "foo.v{foo_1} foo.raw:file", "foo=foo.raw"},
 	} {

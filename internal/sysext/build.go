@@ -60,20 +60,34 @@ type used struct {
 // builder makes a work in a mount namespace of its own.
 type builder struct {
 	*System
-	o    Options
-	root *os.File
-	w    *work
-	used []used
-	left int      // extensions that do not fit
-	made []string // directories that were made where they can be seen, and have to go if nothing comes of it
+	o         Options
+	root      *os.File
+	w         *work
+	used      []used
+	rehearsal bool
+	left      int      // extensions that do not fit
+	made      []string // directories that were made where they can be seen, and have to go if nothing comes of it
 }
 
 // prepare builds the merge where nobody sees it.
-func (s *System) prepare(root *os.File, images []Image, o Options) (*work, error) {
-	b := &builder{System: s, o: o, w: &work{}}
+func (s *System) prepare(images []Image, o Options) (*work, error) {
+	return (&builder{System: s, o: o, w: &work{}}).run(images)
+}
+
+// rehearse does what prepare does up to the decisions, and mounts no overlay. It says nothing.
+func (s *System) rehearse(images []Image, o Options) error {
+	quiet := *s
+	quiet.Say = nil
+	b := &builder{System: &quiet, o: o, w: &work{}, rehearsal: true}
+	_, err := b.run(images)
+	b.unmake()
+	return err
+}
+
+func (b *builder) run(images []Image) (*work, error) {
 	err := mount.InNamespace(func() (err error) {
 		// A descriptor from outside leads into the mounts outside.
-		if b.root, err = s.open(); err != nil {
+		if b.root, err = b.open(); err != nil {
 			return err
 		}
 		defer b.root.Close()
@@ -81,12 +95,21 @@ func (s *System) prepare(root *os.File, images []Image, o Options) (*work, error
 	})
 	if err != nil {
 		b.w.close()
-		for _, dir := range slices.Backward(b.made) {
-			err = errors.Join(err, os.RemoveAll(dir))
-		}
+		b.unmake()
 		return nil, err
 	}
 	return b.w, nil
+}
+
+// unmake removes what was made for a merge that did not come about. A mutable directory that was made is empty.
+func (b *builder) unmake() {
+	for _, dir := range slices.Backward(b.made) {
+		if strings.HasSuffix(dir, "-workdir") {
+			_ = os.RemoveAll(dir)
+		} else {
+			_ = os.Remove(dir)
+		}
+	}
 }
 
 func (b *builder) build(images []Image) error {
@@ -132,6 +155,14 @@ func (b *builder) build(images []Image) error {
 		if requests[i], err = b.request(u); err != nil {
 			return err
 		}
+	}
+	if b.rehearsal {
+		for _, r := range requests {
+			if _, err := layers.Plan(*r); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	origin := b.origin(requests)
 	for i, u := range before {

@@ -37,7 +37,7 @@ func (s *System) Merge(o Options) error {
 				return fmt.Errorf("cannot merge into %s: %w", p.hierarchy, ErrMerged)
 			}
 		}
-		w, err := s.prepare(root, images, o)
+		w, err := s.prepare(images, o)
 		if err != nil {
 			return err
 		}
@@ -47,7 +47,7 @@ func (s *System) Merge(o Options) error {
 }
 
 // Refresh makes the merge what a new one would be: it replaces, merges, or takes out. Where nothing is written to the merged
-// hierarchies there is no moment without one of the two. After an error the old merge is still there.
+// hierarchies there is no moment without one of the two, and after an error the old merge is still there.
 func (s *System) Refresh(o Options) error {
 	return s.locked(func(root *os.File) error {
 		images, err := s.usable(root)
@@ -58,13 +58,16 @@ func (s *System) Refresh(o Options) error {
 		if err != nil {
 			return err
 		}
-		// Two overlays must not have one upper directory. So the old one goes before the new one is there.
+		// Two overlays must not have one upper directory. So the old one goes before the new one is there; what can be found out before is.
 		if writable || !o.Mutable.Off() {
+			if err := s.rehearse(images, o); err != nil {
+				return err
+			}
 			if err := s.unmerge(root); err != nil {
 				return err
 			}
 		}
-		w, err := s.prepare(root, images, o)
+		w, err := s.prepare(images, o)
 		if err != nil {
 			return err
 		}

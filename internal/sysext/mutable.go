@@ -60,6 +60,9 @@ func (b *builder) mutable(r *layers.Request) error {
 		if kept, err = b.find(name); err != nil {
 			return err
 		}
+		if kept != nil {
+			b.made = append(b.made, kept.Path)
+		}
 	}
 	r.Upper = kept
 	return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/initddi/initddi/internal/linux/files"
 	"github.com/initddi/initddi/internal/linux/inroot"
 	"github.com/initddi/initddi/internal/linux/mount"
+	"github.com/initddi/initddi/internal/mountinfo"
 )
 
 // Unmerge takes everything out that was merged, by whomever. What was mounted below a merged hierarchy is mounted there afterwards, too.
@@ -211,14 +212,39 @@ func (s *System) hold(j *journal, path string, below []submount) error {
 	return nil
 }
 
-// release puts what is held where it belongs, unless something is there already.
+// sameMount reports whether the same is mounted at two places.
+func sameMount(a, b string) (bool, error) {
+	list, err := mount.List()
+	if err != nil {
+		return false, err
+	}
+	at := func(path string) (m mountinfo.Mount) {
+		if id, err := mount.At(path); err == nil {
+			for _, m := range list {
+				if m.ID == id && m.Point == path {
+					m.ID, m.Parent, m.Point, m.Options = 0, 0, "", ""
+					return m
+				}
+			}
+		}
+		return mountinfo.Mount{}
+	}
+	x := at(a)
+	return x != mountinfo.Mount{} && x == at(b), nil
+}
+
+// release puts what is held where it belongs, unless it is there already.
 func (s *System) release(j *journal) error {
 	for i := range j.held {
 		h, dir := j.held[i], s.holdDir(i)
 		if is, err := mount.IsMountPoint(dir); errors.Is(err, fs.ErrNotExist) || err == nil && !is {
 			continue
 		}
-		if is, _ := mount.IsMountPoint(h.path + h.rest); !is {
+		there, err := sameMount(dir, h.path+h.rest)
+		if err != nil {
+			return err
+		}
+		if !there {
 			s.step("put back", h.path+h.rest)
 			m, err := mount.Clone(dir, true)
 			if err != nil {

@@ -58,6 +58,27 @@ func runVM(ctx context.Context, s *suite) error {
 	return s.runner(ctx, "tests in a VM", "go", "run", "./vmtest/guesttests")
 }
 
+// runDifferential holds sysextmerge against systemd's own: all of the cases, or a tenth of them.
+func runDifferential(ctx context.Context, s *suite) error {
+	if s.group == "one" {
+		return nil
+	}
+	const dir = "build/differential"
+	// Root may have no Go and no business in the user's cache.
+	for _, p := range []string{"./vmtest/differential", "./cmds/sysextmerge"} {
+		cmd := command(ctx, "go", "build", "-o", dir+"/", p)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("cannot build %s: %w: %s", p, err, out)
+		}
+	}
+	cases := "60"
+	if s.all {
+		cases = "600"
+	}
+	return s.runner(ctx, "differential test", "scripts/as-root", dir+"/differential", "--program", dir+"/sysextmerge", "--cases", cases)
+}
+
 func runBoots(ctx context.Context, s *suite) error {
 	if s.group == "one" {
 		return s.oneBoot(ctx)

@@ -44,6 +44,7 @@ func parts() []part {
 		{"ns", runNamespace},
 		{"fuzz", runFuzz},
 		{"vm", runVM},
+		{"differential", runDifferential},
 		{"boots", runBoots},
 		{"tamper", runTamper},
 	}
@@ -62,7 +63,7 @@ type suite struct {
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("suite", flag.ContinueOnError)
-	only := flags.String("only", "", "run these kinds only, a list out of unit, ns, fuzz, vm, boots, tamper")
+	only := flags.String("only", "", "run these kinds only, a list out of unit, ns, fuzz, vm, differential, boots, tamper")
 	group := flags.String("boots", "test", "the group of boots to run (./just matrix --list), all of them, or one: the demonstration, and no other machine")
 	all := flags.Bool("all", false, "run also what takes minutes")
 	fuzzTime := flags.Duration("fuzztime", 10*time.Second, "for each fuzz target")
