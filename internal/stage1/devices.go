@@ -285,19 +285,6 @@ func (d *devices) event(msg []byte) news {
 	return n
 }
 
-// wantNetwork loads the drivers of network cards, of those that are there and those to come.
-func (d *devices) wantNetwork() {
-	if d.network {
-		return
-	}
-	d.network = true
-	for _, alias := range drivers.Modaliases(d.world.Sys) {
-		if isNetwork(alias) {
-			d.offer(alias)
-		}
-	}
-}
-
 // finish waits until no module is being loaded any more, except for those that may never be. The hand-over ends every thread of this process, and a driver whose probing is
 // interrupted leaves its device without one: the module is there, and nobody tries again.
 func (d *devices) finish() {

@@ -1,6 +1,8 @@
 // Copyright 2026 the initddi Authors. All rights reserved.
 // Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
 
+//go:build !noservers
+
 package stage1
 
 import (
@@ -22,9 +24,6 @@ import (
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/report"
 )
-
-// NetworkState is where ddifetch keeps what the kernel does not keep of the network.
-const NetworkState = "/run/initddi/network.json"
 
 // How long a run of ddifetch may take. It keeps to ddi.timeout= itself, and is killed if it does not.
 const (

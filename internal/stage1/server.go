@@ -1,6 +1,8 @@
 // Copyright 2026 the initddi Authors. All rights reserved.
 // Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
 
+//go:build !noservers
+
 package stage1
 
 import (
@@ -16,6 +18,7 @@ import (
 
 	"github.com/initddi/initddi/internal/apply"
 	"github.com/initddi/initddi/internal/discover"
+	"github.com/initddi/initddi/internal/drivers"
 	"github.com/initddi/initddi/internal/fetchline"
 	"github.com/initddi/initddi/internal/linux/memfile"
 	"github.com/initddi/initddi/internal/linux/nbd"
@@ -23,6 +26,9 @@ import (
 	"github.com/initddi/initddi/internal/report"
 	"github.com/initddi/initddi/internal/resolve"
 )
+
+// hasServers says whether this program can get images from servers. Stage 1 without ddifetch is built without what runs that.
+const hasServers = true
 
 // servers are the images that ddifetch brought, or connected, and what it said of them.
 type servers struct {
@@ -195,6 +201,11 @@ func (s *servers) giveUp(name string) error {
 	return control.Disconnect(index)
 }
 
+// fillServed says in the report what came over the network.
+func (b *boot) fillServed(ch *report.Chosen, a *resolve.Action) {
+	ch.Node, ch.Received = b.servers.devices[a.Name()].Node, b.servers.received[a.Name()]
+}
+
 // close gives up everything.
 func (s *servers) close() error {
 	if s == nil {
@@ -225,3 +236,16 @@ func (d besideURL) Read(name string, limit int64) ([]byte, error) {
 
 // Size implements [discover.Sidecars]. A hash tree is not looked for: only an image that holds its own is fetched.
 func (d besideURL) Size(string) (int64, error) { return 0, fs.ErrNotExist }
+
+// wantNetwork loads the drivers of network cards, of those that are there and those to come.
+func (d *devices) wantNetwork() {
+	if d.network {
+		return
+	}
+	d.network = true
+	for _, alias := range drivers.Modaliases(d.world.Sys) {
+		if isNetwork(alias) {
+			d.offer(alias)
+		}
+	}
+}

@@ -61,7 +61,7 @@ func inMemory(a *resolve.Action) string {
 func (b *boot) fillChosen(ch *report.Chosen, a *resolve.Action, img *resolve.Image) {
 	ch.Source, ch.Node, ch.Path, ch.URL = string(a.Source), a.Partition, a.Image, a.URL
 	if a.Source.FromServer() {
-		ch.Node, ch.Received = b.servers.devices[a.Name()].Node, b.servers.received[a.Name()]
+		b.fillServed(ch, a)
 	}
 	if a.Source != plan.SourceESP {
 		return

@@ -28,6 +28,8 @@ const (
 	ShellPath   = "/bbin/gosh"
 	FetchPath   = "/bbin/ddifetch"
 	ReportPath  = "/run/initddi/boot.json"
+	// NetworkState is where ddifetch keeps what the kernel does not keep of the network.
+	NetworkState = "/run/initddi/network.json"
 )
 
 // World is the machine as stage 1 sees it: real, or captured in a directory.
@@ -94,7 +96,7 @@ func (w *World) PlanInput(commandLine *string) (plan.Input, error) {
 	_, err = w.Root.Lstat(strings.TrimPrefix(ShellPath, "/"))
 	in.HasShell = err == nil
 	_, err = w.Root.Lstat(strings.TrimPrefix(FetchPath, "/"))
-	in.HasFetch = err == nil
+	in.HasFetch = err == nil && hasServers
 	return in, nil
 }
 
