@@ -97,8 +97,8 @@ func (b *booter) getNBD(ctx context.Context) error {
 		return err
 	}
 	defer control.Close()
-	// A server that hangs in the middle of the boot is given up within the time that the boot has.
-	limits := kernel.Limits{Request: max(1, min(kernel.DefaultRequest, uint64(b.o.timeout/time.Second)))}
+	// A server that hangs in the middle of the boot is given up soon enough for another source to have its turn.
+	limits := kernel.Limits{Request: max(2, min(kernel.DefaultRequest, uint64(b.o.timeout/time.Second)/3))}
 	d, err := netblock.Connect(ctx, control, u, netblock.Options{Limits: limits})
 	if err != nil {
 		return err

@@ -226,8 +226,13 @@ func (b *boot) loop() error {
 				return err
 			}
 			b.turnTo(step.Do.Source)
+			begin := time.Now()
 			if err := b.carryOut(step.Do); err != nil {
 				return err
+			}
+			if step.Do.Source.FromServer() {
+				// A server has a time of its own: the disks are waited for as long as if nobody had asked one.
+				deadline = deadline.Add(time.Since(begin))
 			}
 		}
 	}
@@ -260,7 +265,11 @@ func (b *boot) carryOut(a *resolve.Action) error {
 		}
 		b.facts.Images[candidate] = img
 		boundExtents(b.facts.Images, img)
-		text = fmt.Sprintf("%s: %d bytes in %d extents", candidate[strings.IndexByte(candidate, ':')+1:], img.Extents.Size(), len(img.Extents))
+		text = candidate
+		if !a.Source.FromServer() {
+			text = candidate[strings.IndexByte(candidate, ':')+1:]
+		}
+		text = fmt.Sprintf("%s: %d bytes in %d extents", text, img.Extents.Size(), len(img.Extents))
 		if img.Table != nil && img.Table.Backup {
 			text += fmt.Sprintf(", by the backup of its partition table: %v", img.Table.PrimaryErr)
 		}
@@ -412,6 +421,7 @@ func (b *boot) enter(a *resolve.Action, img *resolve.Image) error {
 		return err
 	}
 	b.devices.finish()
+	b.goWithImage(a)
 	b.report.Chosen = b.chosen(a, img, corruption)
 	b.report.Modules = b.devices.loaded()
 	for _, r := range resolve.Refusals(b.plan, &b.facts) {
