@@ -219,8 +219,13 @@ func (b *boot) loop() error {
 				text := b.where(step.Do) + ": " + step.Do.Reason
 				b.done("storage", endWait(text), "%s", text)
 			}
-			if step.Do.Verb == resolve.Enter && b.lastLook() {
-				continue
+			if step.Do.Verb == resolve.Enter {
+				if b.lastLook() {
+					continue
+				}
+				if err := b.devices.stuck(); err != nil {
+					return err
+				}
 			}
 			if err := b.stopBefore(step.Do.Stage()); err != nil {
 				return err

@@ -358,13 +358,11 @@ func (b *boot) wait(missing string, deadline time.Time) error {
 			// What keeps on appearing keeps nobody from what is there.
 			unsettled := !b.facts.Settled
 			b.facts.Settled = true
-			if !d.named && d.loader.Busy() {
-				// Devices are waited for, and do not answer. Nothing ends the thread that loads their module, and while there is one no next
-				// init can run, from whatever source.
-				return b.timeout(missing)
-			}
 			if resolve.Next(b.plan, &b.facts).Missing != "" {
 				return b.giveUp(missing)
+			}
+			if err := d.stuck(); err != nil {
+				return err
 			}
 			if unsettled {
 				b.log.Warn("devices are still appearing after %s: whatever else may come is not waited for", b.plan.Timeout)

@@ -138,6 +138,14 @@ func (e *EnterError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *EnterError) Unwrap() error { return e.Err }
 
+// StuckError says that the kernel waits, in the loading of these modules, for a device that does not answer. Nothing ends the threads that
+// load them, and while there is one no other program can take this one's place.
+type StuckError struct{ Modules []string }
+
+func (e *StuckError) Error() string {
+	return "cannot hand over: a device does not answer, and keeps the kernel from finishing with module " + strings.Join(e.Modules, ", ")
+}
+
 // StackError says that what every image needs of the kernel is not there: loop devices, the device mapper, dm-verity.
 type StackError struct{ Err error }
 

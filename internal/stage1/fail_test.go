@@ -54,6 +54,7 @@ func TestHints(t *testing.T) {
 		{errors.Join(errors.New("x"), &plan.KeyError{Err: plan.ErrValue}), "CMDLINE"},
 		{&RefusedError{Refusals: []resolve.Refusal{{Rule: resolve.RuleFileSystem}}}, "fsck.vfat"},
 		{&StackError{Err: errors.New("x")}, "--modules"},
+		{&StuckError{Modules: []string{"sd_mod"}}, "ddi.device="},
 		{&EnterError{Err: errors.New("x")}, "architecture"},
 		{errors.New("x"), "DEBUGGING"},
 	} {

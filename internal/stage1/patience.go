@@ -57,6 +57,18 @@ func (d *devices) waitsForDevices(module string) bool {
 	return !d.named && slices.ContainsFunc(d.table.Aliases, func(a modtable.Alias) bool { return a.Module == module })
 }
 
+// stuck returns a [StuckError] if the next init could not be started now, from whatever source, because a device that is waited for does
+// not answer.
+func (d *devices) stuck() error {
+	if d.named {
+		return nil
+	}
+	if modules := d.loader.Pending(slowModule); len(modules) > 0 {
+		return &StuckError{modules}
+	}
+	return nil
+}
+
 // inOrder reports whether the devices of a module have to be probed one after the other. Several virtio disks have: in that order they get
 // their names, and people write those into files.
 func (d *devices) inOrder(module string) bool {

@@ -174,21 +174,30 @@ func TestNudge(t *testing.T) {
 	}
 }
 
-// TestUnnamed: where the boot partition must be the only one, what is still being probed when the time is up ends the boot, since it would
-// keep the next init from running; where it is named, that is nobody's concern.
-func TestUnnamed(t *testing.T) {
+// TestStuck: where the boot partition must be the only one, a driver that is still being loaded when the time is up ends the boot, since it
+// would keep the next init from running; where it is named, that is nobody's concern.
+func TestStuck(t *testing.T) {
 	for _, named := range []bool{false, true} {
 		b, _ := waiting(t, machineWithESP(t))
-		stuck := make(chan struct{})
-		defer close(stuck)
+		never := make(chan struct{})
+		defer close(never)
 		b.devices.table = virtioTable(t)
-		b.devices.loader = drivers.New(b.devices.table, "", func(modtable.Module) error { <-stuck; return nil }, func(modtable.Module, error) {})
+		b.devices.loader = drivers.New(b.devices.table, "", func(modtable.Module) error { <-never; return nil }, func(modtable.Module, error) {})
 		b.devices.named = named
 		b.devices.offer("scsi:t-0x00")
 		b.rescan()
-		var timeout *TimeoutError
-		if err := b.wait("x", time.Now().Add(50*time.Millisecond)); errors.As(err, &timeout) == named {
+		if err := b.devices.stuck(); err != nil {
+			t.Errorf("named %v: too early: %v", named, err)
+		}
+		for len(b.devices.loader.Pending(slowModule)) == 0 {
+			time.Sleep(10 * time.Millisecond)
+		}
+		var stuck *StuckError
+		if err := b.devices.stuck(); errors.As(err, &stuck) == named {
 			t.Errorf("named %v: %v", named, err)
+		}
+		if err := b.wait("x", time.Now()); errors.As(err, &stuck) == named || !named && !strings.Contains(err.Error(), "module sd_mod") {
+			t.Errorf("named %v: when the time is up: %v", named, err)
 		}
 	}
 }
