@@ -139,7 +139,7 @@ func (d Disk) labelled(label string) Disk {
 const noEDD = "edd=off "
 
 // dyingBurst is what the kernel reads of a disk with one partition to find that.
-const dyingBurst = 200 << 10
+const dyingBurst = 48 << 10
 
 // silent is a disk that answers nothing before the boot is long over.
 func silent(bus string) Disk { return Disk{Bus: bus, ReadBurst: 1, Place: onESP("signed9").Place} }
