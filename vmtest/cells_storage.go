@@ -79,13 +79,13 @@ func cellsStorage() []Cell {
 		{Name: "silent-virtio", Test: true, Doc: "a disk that never answers, before the right one on the same bus", Cmdline: noEDD + byPartUUID(2), Disks: []Disk{silent(""), onESP("signed").seeded(2)}, Must: entered("vdb1", "signed")},
 		{Name: "silent-scsi", Doc: "a SCSI disk that never answers, and the right one on USB, which takes longer to appear", Cmdline: noEDD + byPartUUID(2), Disks: []Disk{silent("scsi"), onESP("signed").seeded(2).on("usb")}, Must: entered("sdb1", "signed")},
 		{Name: "silent-usb", Doc: "a USB disk that never answers, and the right one appears after it", Cmdline: noEDD + byPartUUID(2), Disks: []Disk{silent("usb"), {Seed: 2, Late: 6 * time.Second, Place: onESP("signed").Place}}, Must: entered("vda1", "signed")},
-		{Name: "silent-unnamed", Doc: "a SCSI disk that never answers, and another one that nothing names: nobody can know that it is the only one, and the console says what to do", Cmdline: noEDD + "ddi.timeout=8", Disks: []Disk{silent("scsi"), onESP("signed").seeded(2)}, Verdict: Refused,
-			Must: []string{"module sd_mod is still being loaded after 2s", "cannot hand over: a device does not answer, and keeps the kernel from finishing with module sd_mod", "name the boot partition with ddi.device="}},
+		{Name: "silent-unnamed", Doc: "a SCSI disk that never answers, and another one that nothing names: nobody can know that it is the only one, and the console says what to do", Cmdline: noEDD + "ddi.timeout=8 ddi.fail=reboot", Disks: []Disk{silent("scsi"), onESP("signed").seeded(2)}, Verdict: Refused,
+			Must: []string{"module sd_mod is still being loaded after 2s", "cannot hand over: a device does not answer, and keeps the kernel from finishing with module ", "sd_mod", "name the boot partition with ddi.device=", "the kernel does not end in 30s", "resetting the machine"}},
 		{Name: "silent-alone", Doc: "a disk that never answers, and no other: the boot fails in time, says why, and the machine restarts though the kernel waits for the disk", Cmdline: noEDD + "ddi.timeout=5 ddi.fail=reboot",
 			Disks: []Disk{silent("scsi")}, Verdict: Refused, Must: []string{"module sd_mod is still being loaded after 2s", "nothing appeared in 5s", "module sd_mod is still being loaded", "rebooting in", "the kernel does not end in 30s", "resetting the machine"}},
-		{Name: "dying", Doc: "a disk that dies when the kernel has read its partition table, and the right one appears after it", Cmdline: noEDD + byPartUUID(2),
-			Disks: []Disk{{Bus: "scsi", ReadBurst: dyingBurst, Place: onESP("signed9").Place}, {Seed: 2, Late: 6 * time.Second, Place: onESP("signed").Place}},
-			Must:  append([]string{"/dev/sda has not answered for 1s: the boot goes on without it"}, entered("vda1", "signed")...)},
+		{Name: "dying", Doc: "a disk that dies when the kernel has read its partition table, and another one whose label is looked for: all ESPs have to be read for that",
+			Cmdline: noEDD + "ddi.timeout=10 ddi.device=LABEL=RIGHT", Disks: []Disk{{Bus: "scsi", ReadBurst: dyingBurst, Place: onESP("signed9").Place}, onESP("signed").seeded(2).labelled("RIGHT")},
+			Must: append([]string{" has not answered for 1s: the boot goes on without it", "devices are still appearing after 10s"}, entered("vda1", "signed")...)},
 		{Name: "broken-module", Doc: "a module that does not load is one line, and the disk on another bus boots", Stage1: "broken-module", Cmdline: byPartUUID(2), Disks: []Disk{onESP("signed9").on("scsi"), onESP("signed").seeded(2).on("nvme")},
 			Must: append([]string{"cannot load module /lib/modules/"}, entered("nvme0n1p1", "signed")...)},
 		{Name: "no-driver", Doc: "nothing has a driver: every device is listed, and every class that this stage 1 carries", Stage1: "nvme-only", Cmdline: "ddi.timeout=5", Disks: []Disk{onESP("signed").on("pvscsi"), onESP("signed").seeded(2).on("usb")}, Verdict: Refused,
@@ -138,7 +138,7 @@ func (d Disk) labelled(label string) Disk {
 // noEDD keeps the kernel's first code from asking the BIOS for the first sector of each disk, for which that waits.
 const noEDD = "edd=off "
 
-// dyingBurst is what the kernel reads of a disk with one partition to find that.
+// dyingBurst is more than what the kernel reads of a disk to find its partition, and less than what stage 1 reads besides to find a label.
 const dyingBurst = 48 << 10
 
 // silent is a disk that answers nothing before the boot is long over.

@@ -223,7 +223,7 @@ func (b *boot) loop() error {
 				if b.lastLook() {
 					continue
 				}
-				if err := b.devices.stuck(); err != nil {
+				if err := b.devices.letGo(deadline); err != nil {
 					return err
 				}
 			}

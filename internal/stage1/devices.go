@@ -361,7 +361,7 @@ func (b *boot) wait(missing string, deadline time.Time) error {
 			if resolve.Next(b.plan, &b.facts).Missing != "" {
 				return b.giveUp(missing)
 			}
-			if err := d.stuck(); err != nil {
+			if err := d.letGo(deadline); err != nil {
 				return err
 			}
 			if unsettled {

@@ -54,17 +54,34 @@ func isNamed(w *World, p *plan.Plan) bool {
 // waitsForDevices reports whether loading a module is to wait until its devices have been probed. Where the boot partition must be the
 // only one of its kind, all disks have to be there first.
 func (d *devices) waitsForDevices(module string) bool {
-	return !d.named && slices.ContainsFunc(d.table.Aliases, func(a modtable.Alias) bool { return a.Module == module })
+	return !d.named && d.drives(module)
 }
 
-// stuck returns a [StuckError] if the next init could not be started now, from whatever source, because a device that is waited for does
-// not answer.
-func (d *devices) stuck() error {
-	if d.named {
-		return nil
-	}
-	if modules := d.loader.Pending(slowModule); len(modules) > 0 {
-		return &StuckError{modules}
+// slow returns the modules that have been loaded for long already, because their devices are waited for. What takes long on a busy machine
+// and has no devices is nobody's concern.
+func (d *devices) slow() []string {
+	return slices.DeleteFunc(d.loader.Pending(slowModule), func(module string) bool { return !d.drives(module) })
+}
+
+// drives reports whether a module is a driver of devices.
+func (d *devices) drives(module string) bool {
+	return slices.ContainsFunc(d.table.Aliases, func(a modtable.Alias) bool { return a.Module == module })
+}
+
+// letGo waits until the kernel has let go of the threads that load modules, and returns a [StuckError] if it has not when the time is up.
+// Until then the next init could not be started, from whatever source.
+func (d *devices) letGo(deadline time.Time) error {
+	const look = 100 * time.Millisecond
+	for !d.named {
+		modules := d.slow()
+		if len(modules) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			return &StuckError{modules}
+		}
+		d.nudge()
+		time.Sleep(look)
 	}
 	return nil
 }
@@ -154,7 +171,7 @@ func runAside(args []string) (is bool, err error) {
 // nudge looks for modules whose loading does not end, says so once, and has the kernel probe the devices behind the one that does not
 // answer.
 func (d *devices) nudge() {
-	for _, module := range d.loader.Pending(slowModule) {
+	for _, module := range d.slow() {
 		if d.nudged[module] {
 			continue
 		}

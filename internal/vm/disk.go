@@ -5,8 +5,10 @@ package vm
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"strings"
 
 	"github.com/initddi/initddi/internal/program"
@@ -33,14 +35,14 @@ type bus struct {
 	name string
 	// controllers come once, before the first disk, if they are not part of the machine.
 	controllers []string
-	// device is the disk itself; %d stands for its number.
+	// device is the disk itself; %d or %02x stands for its number.
 	device string
 	// unordered disks are none that QEMU tells a firmware about.
 	unordered bool
 	// machine is the one that has the controller, empty if every one has it or can have it.
 	machine string
-	// since is QEMU's first major version with the device.
-	since int
+	// soldered disks are none that every QEMU has to plug in: up to 10.0, it has eMMC on the boards of other architectures only.
+	soldered bool
 }
 
 const xhci = "qemu-xhci,id=xhci"
@@ -58,11 +60,12 @@ func buses() []bus {
 		{name: "uas", controllers: []string{xhci, "usb-uas,id=uas,bus=xhci.0"}, device: "scsi-hd,bus=uas.0"},
 		{name: "scsi", controllers: []string{"virtio-scsi-pci,id=scsi"}, device: "scsi-hd,bus=scsi.0"},
 		{name: "pvscsi", controllers: []string{"pvscsi,id=pvscsi"}, device: "scsi-hd,bus=pvscsi.0"},
-		{name: "mpt", controllers: []string{"mptsas1068,id=mpt"}, device: "scsi-hd,bus=mpt.0"},
+		// Linux takes no SAS disk without a name.
+		{name: "mpt", controllers: []string{"mptsas1068,id=mpt"}, device: "scsi-hd,bus=mpt.0,wwn=0x5000c500150000%02x"},
 		{name: "lsi", controllers: []string{"lsi53c895a,id=lsi"}, device: "scsi-hd,bus=lsi.0"},
 		{name: "megaraid", controllers: []string{"megasas,id=megaraid"}, device: "scsi-hd,bus=megaraid.0"},
 		{name: "sd", controllers: []string{"sdhci-pci,id=sdhci"}, device: "sd-card", unordered: true},
-		{name: "emmc", controllers: []string{"sdhci-pci,id=sdhci"}, device: "emmc", unordered: true, since: 10},
+		{name: "emmc", controllers: []string{"sdhci-pci,id=sdhci"}, device: "emmc", unordered: true, soldered: true},
 	}
 }
 
@@ -88,7 +91,7 @@ func (d Disk) bus() (bus, error) {
 const latePort = "late"
 
 // withDisks adds the arguments for the disks, each with its controllers if it is the first that needs them.
-func (c Config) withDisks(args []string, version int) ([]string, error) {
+func (c Config) withDisks(ctx context.Context, args []string) ([]string, error) {
 	there := map[string]bool{}
 	once := func(device string) {
 		if !there[device] {
@@ -105,8 +108,8 @@ func (c Config) withDisks(args []string, version int) ([]string, error) {
 		switch {
 		case b.machine != "" && b.machine != machine:
 			return nil, fmt.Errorf("cannot attach %s to bus %q: machine %s has none, only %s: %w", d.Path, b.name, machine, b.machine, errors.ErrUnsupported)
-		case version < b.since:
-			return nil, fmt.Errorf("cannot attach %s to bus %q: QEMU %d has none, wanted at least %d: %w: it is in Debian 13's qemu-system-x86", d.Path, b.name, version, b.since, program.ErrMissing)
+		case b.soldered && !c.has(ctx, b.device):
+			return nil, fmt.Errorf("cannot attach %s to bus %q: this QEMU has it only soldered to other machines: %w", d.Path, b.name, program.ErrMissing)
 		case d.Late && b.name != "virtio":
 			return nil, fmt.Errorf("cannot plug %s into bus %q later: only virtio: %w", d.Path, b.name, errors.ErrUnsupported)
 		}
@@ -119,7 +122,7 @@ func (c Config) withDisks(args []string, version int) ([]string, error) {
 			continue
 		}
 		device := b.device
-		if strings.Contains(device, "%d") {
+		if strings.Contains(device, "%") {
 			device = fmt.Sprintf(device, i)
 		}
 		device += fmt.Sprintf(",drive=disk%d", i)
@@ -132,6 +135,12 @@ func (c Config) withDisks(args []string, version int) ([]string, error) {
 		args = append(args, "-device", device)
 	}
 	return args, nil
+}
+
+// has reports whether QEMU can plug in a device of that kind.
+func (c Config) has(ctx context.Context, device string) bool {
+	out, err := exec.CommandContext(ctx, c.binary(), "-device", "help").Output()
+	return err == nil && strings.Contains(string(out), `name "`+device+`"`)
 }
 
 // drive describes where the disk's bytes are.

@@ -121,7 +121,7 @@ func (c Config) Args(ctx context.Context) ([]string, error) {
 			"-drive", "if=pflash,format=raw,unit=1,file="+escape(c.FirmwareVars))
 	}
 	args = append(args, "-machine", machine)
-	if args, err = c.withDisks(args, version); err != nil {
+	if args, err = c.withDisks(ctx, args); err != nil {
 		return nil, err
 	}
 	if c.Monitor != "" {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -136,13 +137,21 @@ func TestArgsErrors(t *testing.T) {
 		{qemu10, Config{Machine: "pc", Disks: []Disk{{Path: "x", Bus: "sata"}}}, errors.ErrUnsupported, "only q35"},
 		{qemu10, Config{Disks: []Disk{{Path: "x", Bus: "ide"}}}, errors.ErrUnsupported, "only pc"},
 		{qemu10, Config{Disks: []Disk{{Path: "x", Bus: "usb", Late: true}}}, errors.ErrUnsupported, "only virtio"},
-		{qemu7, Config{Disks: []Disk{{Path: "x", Bus: "emmc"}}}, program.ErrMissing, "QEMU 7"},
-		{qemu10, Config{Disks: []Disk{{Path: "x", Bus: "emmc"}}}, nil, ""},
+		{qemu10, Config{Disks: []Disk{{Path: "x", Bus: "emmc"}}}, program.ErrMissing, "soldered"},
 	} {
 		test.config.Binary = fakeQEMU(t, test.version)
 		if _, err := test.config.Args(ctx); !errors.Is(err, test.is) || err != nil && !strings.Contains(err.Error(), test.word) {
 			t.Errorf("%+v: %v", test.config, err)
 		}
+	}
+	// A QEMU of the future.
+	future := filepath.Join(t.TempDir(), "qemu")
+	script := fmt.Sprintf("#!/bin/sh\ncase $1 in --version) echo %q;; -device) echo 'name \"emmc\", bus sd-bus';; esac\n", qemu10)
+	if err := os.WriteFile(future, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if args, err := (Config{Binary: future, Disks: []Disk{{Path: "x", Bus: "emmc"}}}).Args(ctx); err != nil || !slices.Contains(args, "emmc,drive=disk0") {
+		t.Errorf("%q, %v", args, err)
 	}
 	if _, err := (Config{Binary: fakeQEMU(t, qemu10), Network: "tap"}).Args(ctx); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "tap") {
 		t.Error(err)
