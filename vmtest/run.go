@@ -27,11 +27,7 @@ import (
 
 // baseCmdline is what every cell that has no UKI of the build's boots with: a console that shows stage 1 but not the whole of
 // the kernel, a kernel that does not spend half of the time testing its ciphers, and an end to whatever goes wrong.
-const baseCmdline = "console=ttyS0 loglevel=4 panic=-1 cryptomgr.notests=1 " + patience
-
-// patience keeps the kernel from panicking ("IO-APIC + timer doesn't work!") when an emulated processor that got no time on a
-// busy machine misses four ticks of the timer in a row.
-const patience = "no_timer_check"
+const baseCmdline = "console=ttyS0 loglevel=4 panic=-1 cryptomgr.notests=1 " + vm.Patience
 
 // atOnce ends a boot that is refused, unless the cell says what shall become of it.
 const atOnce = "ddi.fail=poweroff"
@@ -225,7 +221,7 @@ func (w *Workshop) machine(ctx context.Context, c *Cell, tmp string) (*vm.Config
 		disk, err := w.need(c.Ready, "just demo makes it")
 		config.Disks = []vm.Disk{{Path: disk, Snapshot: true}}
 		if c.Firmware == SecureBoot {
-			config.SMBIOS = []string{"io.systemd.stub.kernel-cmdline-extra=" + patience}
+			config.SMBIOS = []string{"io.systemd.stub.kernel-cmdline-extra=" + vm.Patience}
 		}
 		return config, err
 	}

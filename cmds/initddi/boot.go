@@ -53,8 +53,7 @@ func runBoot(ctx context.Context, env environment, flags *flag.FlagSet, args []s
 		return err
 	}
 	if c.Accel != "kvm" {
-		// An emulated processor on a busy machine misses timer ticks, which the kernel otherwise takes for broken hardware.
-		c.SMBIOS = []string{"io.systemd.stub.kernel-cmdline-extra=no_timer_check"}
+		c.SMBIOS = []string{"io.systemd.stub.kernel-cmdline-extra=" + vm.Patience}
 	}
 	c.Disks = []vm.Disk{{Path: rest[0], Bus: *bus, Snapshot: true}}
 	c.Report = filepath.Join(tmp, "report")

@@ -28,6 +28,12 @@ import (
 	"github.com/initddi/initddi/internal/program"
 )
 
+// Patience is what a kernel of x86 is to be told on an emulated processor, which gets no time now and then on a busy machine. One that
+// misses four ticks of the timer in a row panics ("IO-APIC + timer doesn't work!"), and one that is interrupted while it measures its
+// time stamp counter has a clock that runs forty times too fast ("soft lockup - CPU#0 stuck for 22s!" after half a second): it
+// shall go by the HPET.
+const Patience = "no_timer_check tsc=unstable"
+
 // Card is a network card. The first has the hardware address 52:54:00:12:34:56, each further one the next.
 type Card struct {
 	// Tap is the device that its cable ends in, of the network namespace that QEMU runs in.

@@ -82,7 +82,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	c := vm.Config{
 		Accel: *accel, CPUs: 2, MemoryMiB: 1024, Report: report,
 		Kernel: filepath.Join(*debian, "boot/vmlinuz"), Initrd: archive,
-		Append: "console=ttyS0 panic=-1 cryptomgr.notests=1 quiet",
+		Append: "console=ttyS0 panic=-1 cryptomgr.notests=1 quiet " + vm.Patience,
 	}
 	if err := os.RemoveAll(report); err != nil {
 		return err

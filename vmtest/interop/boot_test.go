@@ -121,7 +121,7 @@ func boot(t *testing.T, m machine) (console, report string) {
 	// One processor: with two, the emulator of QEMU 7.2 has been seen to break a kernel while that patches its own code.
 	c := vm.Config{
 		Accel: os.Getenv("INITDDI_ACCEL"), Report: filepath.Join(dir, "report"),
-		Kernel: kernel, Initrd: m.initrd, Append: strings.TrimSpace("console=ttyS0 panic=-1 no_timer_check cryptomgr.notests=1 ddi.fail=poweroff ddi.timeout=60 " + m.cmdline),
+		Kernel: kernel, Initrd: m.initrd, Append: strings.TrimSpace("console=ttyS0 panic=-1 " + vm.Patience + " cryptomgr.notests=1 ddi.fail=poweroff ddi.timeout=60 " + m.cmdline),
 	}
 	if m.image != "" {
 		disk, _, _, _ := espDisk(t, m.image)
