@@ -106,6 +106,15 @@ matrix *args: _matrix-packages
     @go build -o {{ build }}/matrix/matrix ./vmtest/matrix
     @{{ build }}/matrix/matrix --build {{ build }} "$@"
 
+# Boot machines in QEMU and capture them, for the tests that look at captured machines (--only NAME,...)
+capture-fixtures *args: _build-packages _tree-packages _boot-packages tree
+    @scripts/packages qemu-system-arm
+    @[ -e {{ build }}/kernel-cloud/version ] || scripts/fetch-package trixie linux-image-cloud-amd64 {{ build }}/kernel-cloud
+    @[ -e {{ build }}/kernel-generic/version ] || scripts/fetch-package trixie linux-image-amd64 {{ build }}/kernel-generic
+    @[ -e {{ build }}/kernel-arm64/version ] || scripts/fetch-package trixie linux-image-arm64 {{ build }}/kernel-arm64 arm64
+    go run ./vmtest/machines --build {{ build }} "$@"
+    go test ./internal/capture -run Fixtures -update
+
 # What stage 1 weighs, by template, command and module, against the budgets; fails above one (--json, --top N)
 [no-exit-message]
 size *args: _build-packages _tree-packages host

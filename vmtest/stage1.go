@@ -62,7 +62,7 @@ func (w *Workshop) Stage1(ctx context.Context, name, kernelName string, compress
 	if set, err = w.fillAll(ctx, set); err != nil {
 		return "", err
 	}
-	o := initramfs.Options{Base: base, Compression: compression}
+	o := initramfs.Options{Base: base, Compression: cmp.Or(s.Compression, compression)}
 	for _, line := range set {
 		o.Config = append(o.Config, line+"\n"...)
 	}
@@ -81,8 +81,8 @@ func (w *Workshop) Stage1(ctx context.Context, name, kernelName string, compress
 		}
 		o.Certificates = append(o.Certificates, initramfs.File{Name: t + ".crt", Data: pem})
 	}
-	return w.make("stage1-"+s.Name+"-"+cmp.Or(kernelName, "cloud")+"."+string(compression), []any{w.self, s, base, k, set, o.Certificates}, func(tmp string) error {
-		if o.Modules, err = s.modules(k); err != nil {
+	return w.make("stage1-"+s.Name+"-"+cmp.Or(kernelName, "cloud")+"."+string(o.Compression), []any{w.self, s, base, k, set, o.Certificates, w.hostKey(&s)}, func(tmp string) error {
+		if o.Modules, err = w.modules(ctx, &s, k); err != nil {
 			return err
 		}
 		img, err := initramfs.Build(ctx, o, nil)
@@ -94,7 +94,7 @@ func (w *Workshop) Stage1(ctx context.Context, name, kernelName string, compress
 }
 
 // modules selects the kernel modules as "initddi initramfs" does; none for a kernel without.
-func (s *Stage1) modules(k *kernel) (*kmodules.Selection, error) {
+func (w *Workshop) modules(ctx context.Context, s *Stage1, k *kernel) (*kmodules.Selection, error) {
 	if k.Modules == "" {
 		return nil, nil
 	}
@@ -110,6 +110,12 @@ func (s *Stage1) modules(k *kernel) (*kmodules.Selection, error) {
 		o.Features = append(o.Features, "erofs")
 	}
 	o.Features = append(o.Features, s.FileSystems...)
+	if s.Host != "" {
+		if o.Host, err = w.host(ctx, s.Host); err != nil {
+			return nil, err
+		}
+		o.OptionalClasses = kmodules.ClassNames()
+	}
 	selection, err := kmodules.Select(tree, o)
 	if err != nil || s.Broken == "" {
 		return selection, err

@@ -12,6 +12,7 @@ func Matrix() Program { return Program{Name: "matrix", Images: Images(), Stages:
 func Cells() []Cell {
 	return slices.Concat(
 		cellsChain(),
+		cellsHost(),
 		cellsRefuse(),
 		cellsTrust(),
 		cellsAttempts(),
@@ -34,6 +35,7 @@ func Images() []Image {
 func Stages() []Stage1 {
 	return slices.Concat(
 		stagesChain(),
+		stagesHost(),
 		stagesTrust(),
 		stagesLocked(),
 		stagesRollback(),

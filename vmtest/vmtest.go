@@ -23,6 +23,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/initddi/initddi/internal/initramfs"
 	"github.com/initddi/initddi/internal/swtpm"
 	"github.com/initddi/initddi/vmtest/guest"
 )
@@ -205,10 +206,14 @@ type Image struct {
 
 // Stage1 is what "initddi initramfs" is told.
 type Stage1 struct {
-	Name        string   `json:"name"`
-	Config      string   `json:"config,omitempty"` // of templates/mkuimage.yaml; default "minimal"
-	Classes     []string `json:"classes,omitempty"`
-	FileSystems []string `json:"file_systems,omitempty"` // default erofs
+	Name    string   `json:"name"`
+	Config  string   `json:"config,omitempty"` // of templates/mkuimage.yaml; default "minimal"
+	Classes []string `json:"classes,omitempty"`
+	// Host is the captured machine that it is for, and no other.
+	Host string `json:"host,omitempty"`
+	// Compression is that of the archive; the default is none for a kernel that QEMU starts, zstd in a UKI.
+	Compression initramfs.Compression `json:"compression,omitempty"`
+	FileSystems []string              `json:"file_systems,omitempty"` // default erofs
 	// Trust names keys whose certificates are the trust store; nil is "ddi". An empty list trusts nobody.
 	Trust []string `json:"trust,omitempty"`
 	// Set are lines of stage1.conf; default "id=debian".

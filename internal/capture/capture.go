@@ -246,10 +246,11 @@ func (r *recorder) has(name string) bool {
 
 // device records what a device asks for, and who drives it, which it returns.
 func (r *recorder) device(dir string) (driver string) {
-	if r.attribute(dir + "/modalias") {
+	asks := r.attribute(dir + "/modalias")
+	driver = r.link(dir + "/driver")
+	if asks || driver != "" {
 		r.uevent(dir)
 	}
-	driver = r.link(dir + "/driver")
 	if driver == "" {
 		return ""
 	}

@@ -6,6 +6,8 @@ package initramfs
 import (
 	"bytes"
 	"context"
+	"debug/elf"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -51,11 +53,23 @@ func compress(ctx context.Context, c Compression, data []byte) ([]byte, error) {
 		return data, nil
 	case XZ:
 		// The kernel knows of no check but CRC32, and allocates the whole dictionary: 1 MiB instead of the 64 of -9.
-		return pipe(ctx, data, "xz-utils", "xz", "--format=xz", "--check=crc32", "--lzma2=preset=9e,dict=1MiB", "--threads=1", "--stdout", "--quiet")
+		args := []string{"--format=xz", "--check=crc32", "--threads=1", "--stdout", "--quiet"}
+		if hasX86(data) {
+			args = append(args, "--x86")
+		}
+		return pipe(ctx, data, "xz-utils", "xz", append(args, "--lzma2=preset=9e,dict=1MiB")...)
 	}
 	// Level 19 has a window of 8 MiB, for which the kernel takes 19 MB of buffers that are not yet back when the next init starts. With
 	// modules in it, an archive is 0.2 % larger with a window of 2 MiB (wlog=21), and 1.1 % with one of 1 MiB.
 	return pipe(ctx, data, "zstd", "zstd", "-19", "--zstd=wlog=21", "--single-thread", "--no-progress", "--quiet", "--stdout")
+}
+
+// hasX86 reports whether the first program in an archive is for x86. Then calls of one function are made to look the same wherever they
+// are before they are compressed, which is worth 6 %; every kernel for x86 that reads xz reads that (XZ_DEC_X86).
+func hasX86(archive []byte) bool {
+	const machineAt = 18 // in an ELF header
+	i := bytes.Index(archive, []byte(elf.ELFMAG))
+	return i >= 0 && i+machineAt+2 <= len(archive) && elf.Machine(binary.LittleEndian.Uint16(archive[i+machineAt:])) == elf.EM_X86_64
 }
 
 // pipe sends data through a tool of a Debian package.

@@ -6,6 +6,7 @@ package initramfs
 import (
 	"bytes"
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
@@ -242,6 +243,30 @@ func TestCompression(t *testing.T) {
 			}
 		})
 	}
+	t.Run("machine code", func(t *testing.T) {
+		need(t, "xz", "xz-utils")
+		for _, test := range []struct {
+			machine elf.Machine
+			want    bool
+		}{{elf.EM_X86_64, true}, {elf.EM_AARCH64, false}} {
+			program := append([]byte(elf.ELFMAG), make([]byte, 1000)...)
+			program[18] = byte(test.machine)
+			o := o
+			o.Compression, o.Files = XZ, append(slices.Clone(o.Files), File{Name: "0", Data: program})
+			image, err := Build(context.Background(), o, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := filepath.Join(t.TempDir(), "x.xz")
+			if err := os.WriteFile(name, image.Data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command("xz", "--list", "-vv", name).CombinedOutput()
+			if err != nil || bytes.Contains(out, []byte("--x86")) != test.want {
+				t.Errorf("%v: %v, %s", test.machine, err, out)
+			}
+		}
+	})
 	t.Run("no tool", func(t *testing.T) {
 		t.Setenv("PATH", t.TempDir())
 		o.Compression = Zstd

@@ -25,16 +25,16 @@ var ErrNoBootDisk = errors.New("cannot tell which disk the machine boots from")
 // Host is the one machine that a stage 1 is for.
 type Host struct {
 	// Node is the boot partition, or the disk where that is all that was asked for; a name below /dev.
-	Node string
+	Node string `json:"node"`
 	// Way is what lies between the disk and the root of the device tree, the disk's side first: each device that asks for a
 	// driver, or has one.
-	Way []Device
+	Way []Device `json:"way"`
 	// CPU is the processor's modalias.
-	CPU string
+	CPU string `json:"cpu"`
 	// Modaliases are those of every device on every bus.
-	Modaliases []string
+	Modaliases []string `json:"-"`
 	// EFI says that the machine was started by UEFI firmware.
-	EFI bool
+	EFI bool `json:"efi"`
 }
 
 // Device is a device on the way to the disk.
@@ -154,6 +154,13 @@ func deviceAt(sys *os.Root, p string) Device {
 	d := Device{Path: p}
 	if b, err := sys.ReadFile(p + "/modalias"); err == nil {
 		d.Modalias = strings.TrimSpace(string(b))
+	} else if b, err := sys.ReadFile(p + "/uevent"); err == nil {
+		// An SD card says it only there.
+		for line := range strings.Lines(string(b)) {
+			if alias, is := strings.CutPrefix(line, "MODALIAS="); is {
+				d.Modalias = strings.TrimSpace(alias)
+			}
+		}
 	}
 	if link, err := sys.Readlink(p + "/driver"); err == nil {
 		d.Driver = path.Base(link)

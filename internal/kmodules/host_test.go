@@ -58,6 +58,11 @@ func fakeSys(t *testing.T) *os.Root {
 	}
 	block("devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1")
 	block("devices/virtual/block/dm-0")
+	const card = "devices/pci0000:00/0000:00:08.0/mmc_host/mmc0/mmc0:4567"
+	device("devices/pci0000:00/0000:00:08.0", "pci:v00001B36d00000007sv0sd0bc08sc05i01", "pci", "sdhci-pci", "sdhci_pci")
+	device(card, "", "mmc", "mmcblk", "")
+	writeFile(t, dir, card+"/uevent", []byte("DRIVER=mmcblk\nMMC_TYPE=SD\nMODALIAS=mmc:block\n"))
+	block(card + "/block/mmcblk0")
 	device("devices/LNXSYSTM:00/MSFT0101:00", "acpi:MSFT0101:", "acpi", "", "")
 	writeFile(t, dir, "devices/system/cpu/modalias", []byte("cpu:type:x86,ven0000fam0006mod0055:feature:,0089\n"))
 	root, err := os.OpenRoot(dir)
@@ -85,6 +90,7 @@ func TestWay(t *testing.T) {
 		{"/dev/vda", "virtio1 (virtio_blk), 0000:00:02.0 (virtio-pci)"},
 		{"/dev/sda1", "2:0:0:0 (sd), 1-1.1:1.0 (usb-storage), 1-1 (usb), 0000:00:04.0 (ehci-pci)"},
 		{"/dev/nvme0n1", "0000:00:05.0 (nvme), 0000:00:06.0 (nvme)"},
+		{"/dev/mmcblk0", "mmc0:4567 (mmcblk), 0000:00:08.0 (sdhci-pci)"},
 	} {
 		h, err := FindHost(sys, sys, tt.device)
 		if err != nil {
@@ -93,7 +99,7 @@ func TestWay(t *testing.T) {
 		}
 		var got []string
 		for _, d := range h.Way {
-			if d.Module == "" {
+			if d.Module == "" && d.Modalias != "mmc:block" {
 				t.Errorf("%s: %+v has no module", tt.device, d)
 			}
 			got = append(got, d.String())
@@ -101,7 +107,7 @@ func TestWay(t *testing.T) {
 		if s := strings.Join(got, ", "); s != tt.want {
 			t.Errorf("%s: the way is %s, want %s", tt.device, s, tt.want)
 		}
-		if h.Node != tt.device[len("/dev/"):] || h.EFI || !strings.HasPrefix(h.CPU, "cpu:") || len(h.Modaliases) != 8 {
+		if h.Node != tt.device[len("/dev/"):] || h.EFI || !strings.HasPrefix(h.CPU, "cpu:") || len(h.Modaliases) != 9 {
 			t.Errorf("%s: %+v", tt.device, h)
 		}
 	}

@@ -78,7 +78,11 @@ func (e *TimeoutError) Details() []string {
 	for _, m := range e.Undriven {
 		switch {
 		case isStorage(m):
-			out = append(out, fmt.Sprintf("no driver for %s; this stage 1 carries %s", m, carries))
+			not := ""
+			if class := classOf(m); class != "" && !slices.Contains(e.Classes, class) {
+				not = ", not " + class
+			}
+			out = append(out, fmt.Sprintf("no driver for %s; this stage 1 carries %s%s", m, carries, not))
 		case !slices.Contains(others, m):
 			others = append(others, m)
 		}
@@ -100,6 +104,29 @@ func (e *TimeoutError) Details() []string {
 
 // detailWidth is where a line with many devices ends.
 const detailWidth = 120
+
+// classOf returns the driver class that a device most likely needs, as "initddi initramfs --class" calls it; empty where its
+// modalias leaves several.
+func classOf(modalias string) string {
+	bus, rest, _ := strings.Cut(modalias, ":")
+	switch {
+	case bus == "virtio" && isStorage(modalias):
+		return "virtio"
+	case bus == "usb" && isStorage(modalias), bus == "pci" && strings.Contains(rest, "bc0Csc03"):
+		return "usb"
+	case bus == "mmc", bus == "pci" && strings.Contains(rest, "bc08sc05"):
+		return "mmc"
+	case bus == "pci" && (strings.Contains(rest, "bc01sc06") || strings.Contains(rest, "bc01sc01")):
+		return "sata"
+	case bus == "pci" && strings.Contains(rest, "bc01sc08"):
+		return "nvme"
+	case bus == "vmbus":
+		return "hyperv"
+	case bus == "xen":
+		return bus
+	}
+	return ""
+}
 
 // isStorage reports whether a modalias is that of something a disk may hang on: PCI mass storage controllers, USB host
 // controllers and USB mass storage, virtio block and SCSI, SD hosts, SCSI disks.

@@ -123,7 +123,7 @@ func TestTimeoutDetails(t *testing.T) {
 seen: /dev/vdb: no medium
 seen: /dev/vdc: no GUID partition table
 no driver for pci:v00001000d00000012sv00001000sd00000000bc01sc00i00; this stage 1 carries virtio, nvme
-no driver for usb:v0000p0000ic08isc06ip50in00; this stage 1 carries virtio, nvme
+no driver for usb:v0000p0000ic08isc06ip50in00; this stage 1 carries virtio, nvme, not usb
 no driver, and no disk as a rule: acpi:LNXSYSTM:`
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
