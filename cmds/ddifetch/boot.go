@@ -104,6 +104,9 @@ func runBoot(ctx context.Context, env environment, args []string) error {
 	}
 	cas, err := fetch.ReadCAs(fetch.CAFile, true)
 	if err == nil {
+		err = b.network(ctx)
+	}
+	if err == nil {
 		b.c = fetch.New(fetch.Options{Timeout: o.timeout, CAs: cas, Progress: e.progress, Note: e.warn})
 		defer b.c.Close()
 		if o.list {

@@ -25,7 +25,11 @@ func (b *booter) runNBD(ctx context.Context) error {
 	if b.o.list {
 		do = b.listNBD
 	}
-	if err := do(ctx); err != nil {
+	err := b.network(ctx)
+	if err == nil {
+		err = do(ctx)
+	}
+	if err != nil {
 		b.events.error(err)
 		return errReported
 	}

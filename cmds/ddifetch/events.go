@@ -19,6 +19,7 @@ import (
 	"github.com/initddi/initddi/internal/jsontext"
 	"github.com/initddi/initddi/internal/nbd"
 	"github.com/initddi/initddi/internal/netblock"
+	"github.com/initddi/initddi/internal/netconf"
 )
 
 // maxEvent is how long a line for storageinit may be, which is what a pipe takes at once.
@@ -38,6 +39,12 @@ type event struct {
 	Received *int64 `json:"received,omitempty"`
 	Code     string `json:"code,omitempty"`
 	Text     string `json:"text,omitempty"`
+
+	Interface string   `json:"interface,omitempty"`
+	Addresses []string `json:"addresses,omitempty"`
+	Gateway   string   `json:"gateway,omitempty"`
+	DNS       []string `json:"dns,omitempty"`
+	How       string   `json:"how,omitempty"`
 }
 
 // events tells storageinit what happens: on a pipe for the program, on standard error for its log.
@@ -105,6 +112,8 @@ func (e *events) error(err error) {
 // codeOf is what storageinit decides on.
 func codeOf(err error) string {
 	switch {
+	case errors.Is(err, netconf.ErrNoNetwork):
+		return "no-network"
 	case errors.Is(err, fetch.ErrRefused):
 		return "refused"
 	case errors.Is(err, fetch.ErrTooLarge):

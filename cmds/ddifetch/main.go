@@ -42,7 +42,7 @@ func status(args []string) int {
 	defer stop()
 	err := run(ctx, environment{
 		Stdout: os.Stdout, Stderr: os.Stderr, Image: process.Inherited(imageFD, "image"), Events: process.Inherited(eventFD, "events"),
-		Trust: "/etc/verity.d", EFIVars: "/sys/firmware/efi/efivars",
+		Trust: "/etc/verity.d", EFIVars: "/sys/firmware/efi/efivars", Network: bootNetwork(),
 	}, args)
 	if err == nil {
 		return 0

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/initddi/initddi/internal/jsontext"
+	"github.com/initddi/initddi/internal/netconf"
 	"github.com/initddi/initddi/internal/release"
 )
 
@@ -31,6 +32,8 @@ type environment struct {
 	Image, Events *os.File
 	// Trust and EFIVars are the directories with stage 1's trust store, and with efivarfs.
 	Trust, EFIVars string
+	// Network brings the network up for a boot; nil is that there is one.
+	Network func(ctx context.Context, o networkOptions) (*netconf.Network, error)
 }
 
 // verb is one thing that the program does.
@@ -47,6 +50,7 @@ func verbs() []verb {
 		{"get", "fetch an image from a web server into a file; also without the verb", getHelp, runGet},
 		{"index", "show which images a web server has", indexHelp, runIndex},
 		{"boot", "do what storageinit asks for", bootHelp, runBoot},
+		{"net", "bring the network up, and show it", netHelp, runNet},
 		{"nbd", "make a block device of an export of an NBD server", nbdHelp, runNBD},
 	}
 }

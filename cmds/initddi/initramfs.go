@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/initddi/initddi/internal/initramfs"
@@ -32,7 +33,7 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 	goarch := flags.String("goarch", "", "build for another architecture, as Go calls it")
 	modules := flags.String("modules", "", "the kernel's modules: a tree with lib/modules in it, or lib/modules/RELEASE itself; without it none are carried")
 	release := flags.String("release", "", "the kernel's release, if the tree has several")
-	class := flags.String("class", "", "driver `CLASSES`, a list of these, or all, which are those of which the kernel has a driver:\n"+describeClasses()+"default: "+defaultClasses+", where the kernel has them; with --for-host: what is on the way to its disk, and a TPM")
+	class := flags.String("class", "", "driver `CLASSES`, a list of these, or all, which are those of disks of which the kernel has a driver:\n"+describeClasses()+"default: "+defaultClasses+", where the kernel has them, and net with --config=network or debug; with --for-host: what is on the way to its disk, and a TPM")
 	var host hostFlags
 	host.define(flags)
 	features := flags.String("fs", "erofs", "file systems of images, a list out of erofs, squashfs, ext4")
@@ -69,7 +70,7 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 		}
 	}
 	if *modules != "" {
-		if o.Modules, err = selectModules(*modules, *release, *class, *features, machine); err != nil {
+		if o.Modules, err = selectModules(*modules, *release, *config, *class, *features, machine); err != nil {
 			return err
 		}
 	}
@@ -106,8 +107,8 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 	return nil
 }
 
-func selectModules(place, release, class, features string, host *kmodules.Host) (*kmodules.Selection, error) {
-	o, err := moduleOptions(class, features, host)
+func selectModules(place, release, config, class, features string, host *kmodules.Host) (*kmodules.Selection, error) {
+	o, err := moduleOptions(config, class, features, host)
 	if err != nil {
 		return nil, err
 	}
@@ -118,16 +119,20 @@ func selectModules(place, release, class, features string, host *kmodules.Host) 
 	return kmodules.Select(tree, o)
 }
 
-// moduleOptions understands --class and --fs. host is the only machine that stage 1 is for, nil if it is for any.
-func moduleOptions(class, features string, host *kmodules.Host) (kmodules.Options, error) {
+// moduleOptions understands --class and --fs for a configuration. host is the only machine that stage 1 is for, nil if it is for any.
+func moduleOptions(config, class, features string, host *kmodules.Host) (kmodules.Options, error) {
 	o := kmodules.Options{Features: []string{"loop", "dm", "verity"}, OptionalFeatures: []string{"efivarfs"}, Host: host}
 	switch {
 	case class == "" && host == nil:
 		o.OptionalClasses = strings.Split(defaultClasses, ",")
-	case class == "" || class == "all":
-		o.OptionalClasses = kmodules.ClassNames()
+		if config == "debug" || config == "network" {
+			o.OptionalClasses = append(o.OptionalClasses, "net")
+			o.OptionalFeatures = append(o.OptionalFeatures, kmodules.NetworkFeatures()...)
+		}
+	case class == "":
+		o.OptionalClasses = kmodules.StorageClassNames()
 	default:
-		o.Classes = strings.Split(class, ",")
+		addClasses(&o, class)
 	}
 	for _, f := range strings.Split(features, ",") {
 		switch f {
@@ -153,6 +158,20 @@ func caFiles(name string) ([]initramfs.File, error) {
 		return nil, fmt.Errorf("cannot use --ca %s: %w", name, err)
 	}
 	return []initramfs.File{{Name: initramfs.CAFile, Data: b}}, nil
+}
+
+// addClasses adds the classes of a list, and what goes with network cards if there are any among them.
+func addClasses(o *kmodules.Options, list string) {
+	for _, name := range strings.Split(list, ",") {
+		if name == "all" {
+			o.OptionalClasses = append(o.OptionalClasses, kmodules.StorageClassNames()...)
+			continue
+		}
+		o.Classes = append(o.Classes, name)
+		if slices.ContainsFunc(kmodules.Classes(), func(c kmodules.Class) bool { return c.Name == name && c.IsNetwork() }) {
+			o.OptionalFeatures = append(o.OptionalFeatures, kmodules.NetworkFeatures()...)
+		}
+	}
 }
 
 // baked reads the trust store and checks the settings as stage 1 itself will: a mistake is found here, not at the console.

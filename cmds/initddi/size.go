@@ -232,7 +232,7 @@ func (m *sizing) archive(ctx context.Context, b budget, tree string, counted map
 	if b.Host {
 		host = virtioMachine()
 	}
-	o, err := moduleOptions(b.Class, b.FS, host)
+	o, err := moduleOptions(b.Config, b.Class, b.FS, host)
 	if err != nil {
 		return err
 	}

@@ -59,3 +59,19 @@ func (d *Drivers) Need(features ...string) error {
 	}
 	return nil
 }
+
+// OfferAll begins to load a driver for every device that there is. It waits for none.
+func (d *Drivers) OfferAll() error {
+	if d == nil || d.loader == nil {
+		return nil
+	}
+	sys, err := os.OpenRoot("/sys")
+	if err != nil {
+		return fmt.Errorf("cannot find devices without drivers: %w", err)
+	}
+	defer sys.Close()
+	for _, alias := range drivers.Modaliases(sys) {
+		d.loader.Offer(alias)
+	}
+	return nil
+}

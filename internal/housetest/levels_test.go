@@ -95,8 +95,16 @@ var outside = map[string]func(dir string, l level) bool{
 	// DER, as crypto/x509 reads it itself, without crypto/x509.
 	"golang.org/x/crypto/cryptobyte":      func(_ string, l level) bool { return l == formats },
 	"golang.org/x/crypto/cryptobyte/asn1": func(_ string, l level) bool { return l == formats },
-	"golang.org/x/sys/unix":               func(_ string, l level) bool { return l == kernel },
+	// DHCP, in ddifetch alone.
+	"github.com/insomniacslk/dhcp/dhcpv4":          inNetconf,
+	"github.com/insomniacslk/dhcp/dhcpv4/nclient4": inNetconf,
+	"github.com/insomniacslk/dhcp/dhcpv6":          inNetconf,
+	"github.com/insomniacslk/dhcp/dhcpv6/nclient6": inNetconf,
+	"github.com/insomniacslk/dhcp/iana":            inNetconf,
+	"golang.org/x/sys/unix":                        func(_ string, l level) bool { return l == kernel },
 }
+
+func inNetconf(dir string, _ level) bool { return dir == "internal/netconf" }
 
 func TestLevels(t *testing.T) {
 	for _, p := range packages(t) {

@@ -28,8 +28,8 @@ type Choice struct {
 	Why     string   `json:"why"`
 }
 
-// anywhere reports whether a device of the class is wanted wherever it is: no disk hangs on a TPM.
-func (c Class) anywhere() bool { return c.Name == "tpm" }
+// anywhere reports whether a device of the class is wanted wherever it is: no disk hangs on a TPM or a network card.
+func (c Class) anywhere() bool { return c.Name == "tpm" || c.IsNetwork() }
 
 // pickClasses adds the modules of the classes that were asked for.
 func (s *selector) pickClasses() error {

@@ -5,7 +5,7 @@ package kmodules
 
 import "strings"
 
-// Class is a kind of device, mostly of storage, and the modules that drive it. To carry another kind, add a line to Classes.
+// Class is a kind of device, of storage or of network cards, and the modules that drive it. To carry another kind, add a line to Classes.
 type Class struct {
 	Name        string
 	Description string // for the person in front of a machine whose disk did not appear
@@ -16,6 +16,9 @@ type Class struct {
 	// them exist, so that none is required.
 	With []string
 }
+
+// IsNetwork reports whether these are network cards, which only some sources of images need.
+func (c Class) IsNetwork() bool { return c.Name == "net" || strings.HasPrefix(c.Name, "net-") }
 
 // Classes returns all classes.
 //
@@ -49,14 +52,30 @@ func Classes() []Class {
 		// What no disk hangs on, but what is entered is measured into. Debian's kernels have it built in.
 		{"tpm", "TPM 2.0 chips (CRB, TIS)", []string{"tpm_crb", "tpm_tis"}, nil},
 		{"pmem", "persistent memory", []string{"nd_pmem"}, []string{"nd_e820", "nfit", "virtio_pmem"}},
+		// What most machines have, real and virtual. r8169 asks the kernel for the driver of its transceiver, and there is nobody whom
+		// that could ask.
+		{"net", "network cards (virtio, Intel, Realtek, Broadcom Gigabit, VMware, Hyper-V, Xen, Amazon, Google)",
+			[]string{"virtio_net", "e1000", "e1000e", "igb", "igc", "r8169", "tg3", "vmxnet3", "hv_netvsc", "xen_netfront", "ena", "gve"},
+			[]string{"virtio_pci", "virtio_mmio", "hv_vmbus", "pci_hyperv", "realtek", "8139cp", "8139too"}},
+		{"net-server", "network cards of servers (10 Gbit/s and more)",
+			[]string{"ixgbe", "i40e", "ice", "bnx2x", "bnxt_en", "mlx4_en", "mlx5_core", "be2net", "qede", "enic", "cxgb4", "sfc"}, []string{"mlx4_core", "iavf", "ixgbevf"}},
+		{"net-usb", "USB network cards", []string{"cdc_ether", "cdc_ncm", "r8152", "ax88179_178a", "asix", "smsc95xx", "lan78xx"},
+			[]string{"xhci_pci", "xhci_pci_renesas", "ehci_pci", "uhci_hcd", "rndis_host", "r8153_ecm", "ax88796b", "smsc", "microchip"}},
 	}
 }
 
 // ClassNames returns the names of all classes.
-func ClassNames() []string {
+func ClassNames() []string { return classNames(func(Class) bool { return true }) }
+
+// StorageClassNames returns the names of the classes that are not of network cards.
+func StorageClassNames() []string { return classNames(func(c Class) bool { return !c.IsNetwork() }) }
+
+func classNames(take func(Class) bool) []string {
 	var out []string
 	for _, c := range Classes() {
-		out = append(out, c.Name)
+		if take(c) {
+			out = append(out, c.Name)
+		}
 	}
 	return out
 }
@@ -83,9 +102,15 @@ func Features() []Feature {
 		{"ext4", []string{"ext4"}},
 		{"overlay", []string{"overlay"}},
 		{"efivarfs", []string{"efivarfs"}},
+		{"packet", []string{"af_packet"}}, // DHCP
+		{"vlan", []string{"8021q"}},
+		{"nbd", []string{"nbd"}},
 		{"nbd", []string{"nbd"}}, // for ddi.source=nbd
 	}
 }
+
+// NetworkFeatures returns those of them that go with network cards.
+func NetworkFeatures() []string { return []string{"packet", "vlan", "nbd"} }
 
 // FeatureNames returns the names of all features.
 func FeatureNames() []string {
