@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/initddi/initddi/internal/initramfs"
 	"github.com/initddi/initddi/internal/keys"
@@ -21,7 +22,7 @@ import (
 // commands returns an archive with the commands of a configuration of templates/mkuimage.yaml and nothing else. Compiling
 // them is what takes longest, so it is done again only when their sources have changed.
 func (w *Workshop) commands(ctx context.Context, config string) (string, error) {
-	sum, err := w.sources(ctx, "./cmds/storageinit", "./cmds/ddimount", "./internal/initramfs")
+	sum, err := w.sources(ctx, "./cmds/storageinit", "./cmds/ddimount", "./cmds/ddifetch", "./cmds/sysextmerge", "./internal/initramfs")
 	if err != nil {
 		return "", err
 	}
@@ -105,6 +106,9 @@ func (w *Workshop) modules(ctx context.Context, s *Stage1, k *kernel) (*kmodules
 	o := kmodules.Options{Features: []string{"loop", "dm", "verity"}, OptionalFeatures: []string{"efivarfs"}}
 	if o.Classes = s.Classes; s.Classes == nil {
 		o.OptionalClasses = []string{"virtio", "nvme", "sata", "usb", "scsi", "mmc"}
+	}
+	if slices.ContainsFunc(kmodules.Classes(), func(c kmodules.Class) bool { return c.IsNetwork() && slices.Contains(s.Classes, c.Name) }) {
+		o.OptionalFeatures = append(o.OptionalFeatures, kmodules.NetworkFeatures()...)
 	}
 	if s.FileSystems == nil {
 		o.Features = append(o.Features, "erofs")

@@ -23,6 +23,7 @@ func Cells() []Cell {
 		cellsStorage(),
 		cellsKernel(),
 		cellsSources(),
+		cellsNet(),
 	)
 }
 
@@ -43,5 +44,6 @@ func Stages() []Stage1 {
 		stagesStorage(),
 		stagesKernel(),
 		stagesSources(),
+		stagesNet(),
 	)
 }
