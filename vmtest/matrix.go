@@ -104,6 +104,8 @@ func (c *Cell) way() string {
 		return "Secure Boot from " + from
 	case UEFI:
 		return "UEFI from " + from
+	case HTTPBoot:
+		return "UEFI by HTTP"
 	case BIOS:
 		return "BIOS from " + from
 	}

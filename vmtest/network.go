@@ -40,6 +40,8 @@ type Card struct {
 // Web is what nginx serves on port 80.
 type Web struct {
 	Place []Place `json:"place,omitempty"`
+	// Disk is a whole disk, with the cell's UKI, that a firmware boots by HTTP.
+	Disk *Disk `json:"disk,omitempty"`
 	// Server goes into nginx's server block, Aside stands beside it.
 	Server string `json:"server,omitempty"`
 	Aside  string `json:"aside,omitempty"`
@@ -69,7 +71,7 @@ func (w *Workshop) openNetwork(ctx context.Context, c *Cell, config *vm.Config) 
 	if err != nil {
 		return nil, err
 	}
-	if err := w.serve(ctx, n, lab); err != nil {
+	if err := w.serve(ctx, c, lab); err != nil {
 		lab.Close()
 		return nil, err
 	}
@@ -106,7 +108,8 @@ func connect(ctx context.Context, n *Network, lab *netlab.Lab, config *vm.Config
 }
 
 // serve starts the servers.
-func (w *Workshop) serve(ctx context.Context, n *Network, lab *netlab.Lab) error {
+func (w *Workshop) serve(ctx context.Context, c *Cell, lab *netlab.Lab) error {
+	n := c.Network
 	if n.Dnsmasq != nil {
 		if _, err := lab.Dnsmasq(ctx, n.Dnsmasq...); err != nil {
 			return err
@@ -115,6 +118,9 @@ func (w *Workshop) serve(ctx context.Context, n *Network, lab *netlab.Lab) error
 	if n.Web != nil {
 		root := filepath.Join(lab.Dir, "web")
 		if err := w.fillWeb(ctx, root, n.Web.Place); err != nil {
+			return err
+		}
+		if err := w.serveDisk(ctx, c, root); err != nil {
 			return err
 		}
 		if _, err := lab.Nginx(ctx, root, n.Web.Server, n.Web.Aside); err != nil {

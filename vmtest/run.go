@@ -210,6 +210,10 @@ func (w *Workshop) machine(ctx context.Context, c *Cell, tmp string) (*vm.Config
 		if err := w.variables(c.Firmware, config.FirmwareVars); err != nil {
 			return nil, err
 		}
+	case HTTPBoot:
+		if err := w.httpFirmware(config, filepath.Join(tmp, "vars.fd")); err != nil {
+			return nil, err
+		}
 	case Direct:
 		config.Kernel, config.Initrd, config.Append = start.Kernel, start.Initrd, start.Cmdline
 		start = starter{}
@@ -244,7 +248,7 @@ func (w *Workshop) machine(ctx context.Context, c *Cell, tmp string) (*vm.Config
 
 // starter returns what starts a cell's kernel: a firmware from its first disk, or QEMU.
 func (w *Workshop) starter(ctx context.Context, c *Cell, cmdline string) (s starter, err error) {
-	if c.Firmware == SecureBoot || c.Firmware == UEFI {
+	if c.Firmware == SecureBoot || c.Firmware == UEFI || c.Firmware == HTTPBoot {
 		if c.Ready == "" {
 			s.UKI, err = w.UKI(ctx, c, cmdline)
 		}

@@ -57,6 +57,8 @@ const (
 	UEFI Firmware = "uefi"
 	// BIOS is SeaBIOS; syslinux starts the kernel from the first disk's ESP. There are no EFI variables.
 	BIOS Firmware = "bios"
+	// HTTPBoot is Debian 13's OVMF that fetches the machine's disk (Web.Disk) from the cell's web server, into memory.
+	HTTPBoot Firmware = "httpboot"
 )
 
 // DefaultLimit ends a cell that does not end by itself. Under emulation a boot to a marker takes five seconds on an idle machine.
