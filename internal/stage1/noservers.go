@@ -30,6 +30,8 @@ func (b *boot) served(_ *resolve.Action, src apply.Source) (apply.Source, error)
 
 func (b *boot) fillServed(*report.Chosen, *resolve.Action) {}
 
+func (b *boot) goWithImage(*resolve.Action) {}
+
 func (s *servers) giveUp(string) error { return nil }
 
 func (s *servers) close() error { return nil }
