@@ -89,7 +89,7 @@ func cellsStorage() []Cell {
 		{Name: "broken-module", Doc: "a module that does not load is one line, and the disk on another bus boots", Stage1: "broken-module", Cmdline: byPartUUID(2), Disks: []Disk{onESP("signed9").on("scsi"), onESP("signed").seeded(2).on("nvme")},
 			Must: append([]string{"cannot load module /lib/modules/"}, entered("nvme0n1p1", "signed")...)},
 		{Name: "no-driver", Doc: "nothing has a driver: every device is listed, and every class that this stage 1 carries", Stage1: "nvme-only", Cmdline: "ddi.timeout=5", Disks: []Disk{onESP("signed").on("pvscsi"), onESP("signed").seeded(2).on("usb")}, Verdict: Refused,
-			Must: []string{"nothing appeared in 5s", "no driver for pci:v000015ADd000007C0", "no driver for pci:v00001B36d0000000D"}},
+			Must: []string{"nothing appeared in 5s", "no driver for pci:v00001B36d0000000D", "this stage 1 carries nvme", "no driver, and no disk as a rule: acpi:"}, Look: listed("pci:v000015ADd000007C0", "pci:v00001B36d0000000D", "pci:v00008086d00002922")},
 	}
 	for i := range cells {
 		c := &cells[i]
@@ -210,6 +210,24 @@ func blankLabel(disk string) error {
 		return err
 	}
 	return f.Close()
+}
+
+// listed judges that the console names devices without a driver, each once and with the classes that there are.
+func listed(modaliases ...string) func(string) []string {
+	return func(console string) (wrong []string) {
+		for _, m := range modaliases {
+			n := 0
+			for line := range strings.Lines(console) {
+				if strings.Contains(line, "no driver for "+m) && strings.Contains(line, "; this stage 1 carries ") {
+					n++
+				}
+			}
+			if n != 1 {
+				wrong = append(wrong, fmt.Sprintf("the console says %d times that %s has no driver, wanted once", n, m))
+			}
+		}
+		return wrong
+	}
 }
 
 // waited judges that stage 1 waited so long for its disk.

@@ -174,3 +174,16 @@ func TestNSEndOthers(t *testing.T) {
 	}
 	must(EndOthers(10 * time.Second))
 }
+
+// TestStartSelf: the other process is this program, with the arguments that it was given.
+func TestStartSelf(t *testing.T) {
+	for args, want := range map[string]bool{"-test.run=^$": true, "-test.nosuchflag": false} {
+		p, err := StartSelf([]string{"another name", args})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if state, err := p.Wait(); err != nil || state.Success() != want {
+			t.Errorf("%s: %v, %v", args, state, err)
+		}
+	}
+}
