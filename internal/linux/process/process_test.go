@@ -177,7 +177,7 @@ func TestNSEndOthers(t *testing.T) {
 
 // TestStartSelf: the other process is this program, with the arguments that it was given.
 func TestStartSelf(t *testing.T) {
-	for args, want := range map[string]bool{"-test.run=^$": true, "-test.nosuchflag": false} {
+	for args, want := range map[string]bool{"-test.list=^$": true, "-test.nosuchflag": false} {
 		p, err := StartSelf([]string{"another name", args})
 		if err != nil {
 			t.Fatal(err)
