@@ -6,11 +6,10 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"strconv"
 
+	"github.com/initddi/initddi/internal/options"
 	"github.com/initddi/initddi/internal/policy"
 	"github.com/initddi/initddi/internal/signature"
 )
@@ -22,9 +21,9 @@ var (
 	errReported = errors.New("the image was refused")
 )
 
-// options is the command line.
-type options struct {
-	verb func(context.Context, environment, *options) error
+// request is the command line.
+type request struct {
+	verb func(context.Context, environment, *request) error
 	args []string
 
 	json                 jsonMode
@@ -39,12 +38,9 @@ type options struct {
 // jsonMode is --json=: off, short or pretty, which is also what --json alone means.
 type jsonMode string
 
-func (m *jsonMode) String() string   { return string(*m) }
-func (m *jsonMode) IsBoolFlag() bool { return true }
-
-func (m *jsonMode) Set(s string) error {
+func (m *jsonMode) set(s string) error {
 	switch s {
-	case "true":
+	case "":
 		s = "pretty"
 	case "pretty", "short", "off":
 	default:
@@ -54,75 +50,66 @@ func (m *jsonMode) Set(s string) error {
 	return nil
 }
 
-// verbs counts the flags that choose what is done.
+// verbs are the options that choose what is done.
 type verbs struct{ validate, mount, mountMkdir, umount, umountRmdir, help, version bool }
 
-func parse(args []string) (*options, error) {
-	o := &options{json: "off"}
+func parse(args []string) (*request, error) {
+	o := &request{json: "off"}
 	var v verbs
-	flags := flag.NewFlagSet("ddimount", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.Usage = func() {}
-	o.define(flags, &v)
-	for {
-		if err := flags.Parse(args); err != nil {
-			return nil, fmt.Errorf("%w; %w", err, errUsage)
-		}
-		if flags.NArg() == 0 {
-			break
-		}
-		o.args = append(o.args, flags.Arg(0))
-		args = flags.Args()[1:]
+	var set options.Set
+	o.define(&set, &v)
+	rest, err := set.Parse(args)
+	if err != nil {
+		return nil, fmt.Errorf("%w; %w", err, errUsage)
 	}
+	o.args = rest
 	return o, o.choose(v)
 }
 
-func (o *options) define(flags *flag.FlagSet, v *verbs) {
-	both := func(to *bool, names ...string) {
-		for _, name := range names {
-			flags.BoolVar(to, name, false, "")
-		}
-	}
-	both(&v.help, "help", "h")
-	both(&v.version, "version")
-	both(&v.validate, "validate")
-	both(&v.mount, "mount", "m")
-	both(&v.mountMkdir, "M")
-	both(&v.umount, "umount", "u")
-	both(&v.umountRmdir, "U")
-	both(&o.mkdir, "mkdir")
-	both(&o.rmdir, "rmdir")
-	both(&o.noLegend, "no-legend")
-	both(&o.unverified, "allow-unverified")
+func (o *request) define(set *options.Set, v *verbs) {
+	set.Bool(&v.help, "help", "h")
+	set.Bool(&v.version, "version")
+	set.Bool(&v.validate, "validate")
+	set.Bool(&v.mount, "mount", "m")
+	set.Bool(&v.mountMkdir, "M")
+	set.Bool(&v.umount, "umount", "u")
+	set.Bool(&v.umountRmdir, "U")
+	set.Bool(&o.mkdir, "mkdir")
+	set.Bool(&o.rmdir, "rmdir")
+	set.Bool(&o.noLegend, "no-legend")
+	set.Bool(&o.unverified, "allow-unverified")
 	// There is no pager, and nothing is ever mounted writable: both are taken so that a script for systemd-dissect works.
-	both(new(bool), "no-pager")
-	both(new(bool), "read-only", "r")
-	flags.Var(&o.json, "json", "")
-	flags.StringVar(&o.signature, "root-hash-sig", "", "")
-	flags.Func("image-policy", "", func(s string) error {
+	set.Bool(new(bool), "no-pager")
+	set.Bool(new(bool), "read-only", "r")
+	set.Optional("json", o.json.set)
+	set.Value("root-hash-sig", func(s string) error {
+		o.signature = s
+		return nil
+	})
+	set.Value("image-policy", func(s string) error {
 		p, err := policy.Parse(s)
 		o.policy = &p
 		return err
 	})
-	flags.Func("trust", "", func(s string) error {
+	set.Value("trust", func(s string) error {
 		o.trust = append(o.trust, s)
 		return nil
 	})
-	flags.Func("root-hash", "", func(s string) (err error) {
+	set.Value("root-hash", func(s string) (err error) {
 		o.rootHash, err = signature.RootHashOf(s)
 		return err
 	})
 }
 
 // choose sets the verb and holds the arguments against it.
-func (o *options) choose(v verbs) error {
+func (o *request) choose(v verbs) error {
 	o.mkdir = o.mkdir || v.mountMkdir
 	o.rmdir = o.rmdir || v.umountRmdir
 	chosen, name, want := 0, "", "IMAGE"
 	for _, c := range []struct {
 		is   bool
 		name string
-		verb func(context.Context, environment, *options) error
+		verb func(context.Context, environment, *request) error
 		want string
 	}{
 		{v.validate, "--validate", validate, "IMAGE"},

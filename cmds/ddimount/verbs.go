@@ -18,18 +18,18 @@ import (
 	"github.com/initddi/initddi/internal/terminal"
 )
 
-func help(_ context.Context, env environment, _ *options) error {
+func help(_ context.Context, env environment, _ *request) error {
 	_, err := io.WriteString(env.Stdout, helpText)
 	return err
 }
 
-func version(_ context.Context, env environment, _ *options) error {
+func version(_ context.Context, env environment, _ *request) error {
 	_, err := fmt.Fprintln(env.Stdout, "ddimount (initddi) "+release.Version)
 	return err
 }
 
 // open opens the image that the first argument names.
-func (o *options) open() (*ddi.Image, error) {
+func (o *request) open() (*ddi.Image, error) {
 	places := o.trust
 	if len(places) == 0 {
 		places = ddi.TrustDirs()
@@ -72,7 +72,7 @@ func readSignature(s string) ([]byte, error) {
 }
 
 // print writes v as JSON where that was asked for, and else calls text.
-func (o *options) print(w io.Writer, v any, text func()) error {
+func (o *request) print(w io.Writer, v any, text func()) error {
 	if o.json == "off" {
 		text()
 		return nil
@@ -89,7 +89,7 @@ func (o *options) print(w io.Writer, v any, text func()) error {
 	return err
 }
 
-func inspect(_ context.Context, env environment, o *options) error {
+func inspect(_ context.Context, env environment, o *request) error {
 	img, err := o.open()
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ type validation struct {
 	Verdict ddi.Verdict `json:"verdict"`
 }
 
-func validate(ctx context.Context, env environment, o *options) error {
+func validate(ctx context.Context, env environment, o *request) error {
 	img, err := o.open()
 	if err != nil {
 		return err
@@ -143,7 +143,7 @@ func validate(ctx context.Context, env environment, o *options) error {
 	return nil
 }
 
-func mount(_ context.Context, env environment, o *options) (err error) {
+func mount(_ context.Context, env environment, o *request) (err error) {
 	img, err := o.open()
 	if err != nil {
 		return err
@@ -184,7 +184,7 @@ func mount(_ context.Context, env environment, o *options) (err error) {
 	})
 }
 
-func umount(_ context.Context, env environment, o *options) error {
+func umount(_ context.Context, env environment, o *request) error {
 	path := o.args[0]
 	if err := ddi.Unmount(path); err != nil {
 		return err

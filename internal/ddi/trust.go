@@ -71,16 +71,22 @@ func trustFiles(place string) ([]string, error) {
 	if !info.IsDir() {
 		return []string{place}, nil
 	}
-	entries, err := os.ReadDir(place)
+	f, err := os.Open(place)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(-1)
 	if err != nil {
 		return nil, err
 	}
 	var out []string
-	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".crt") {
-			out = append(out, filepath.Join(place, e.Name()))
+	for _, name := range names {
+		if strings.HasSuffix(name, ".crt") {
+			out = append(out, filepath.Join(place, name))
 		}
 	}
+	slices.Sort(out)
 	return out, nil
 }
 

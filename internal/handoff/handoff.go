@@ -14,7 +14,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -148,7 +147,7 @@ const staging = "/run/initddi/extra"
 // carryExtra copies what systemd-stub left in the initramfs into a tmpfs of its own, but for the file except; nil if there is nothing.
 // The copy is what survives the initramfs.
 func carryExtra(from, except string) (*mount.Mount, error) {
-	entries, err := os.ReadDir(from)
+	entries, err := readDir(from)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
 		return nil, nil
 	}
@@ -180,7 +179,7 @@ func placeExtra(extra *mount.Mount, n Next) ([]string, error) {
 	found := false
 	for _, dir := range []string{"credentials", "global_credentials"} {
 		from := staging + "/" + dir
-		entries, err := os.ReadDir(from)
+		entries, err := readDir(from)
 		if err != nil {
 			continue
 		}
@@ -208,31 +207,45 @@ func placeExtra(extra *mount.Mount, n Next) ([]string, error) {
 	return append(slices.Clone(n.Env), "ENCRYPTED_CREDENTIALS_DIRECTORY="+encrypted), nil
 }
 
+// readDir is [os.ReadDir] without sorting, which is not needed here and some kilobytes for this type alone.
+func readDir(name string) ([]fs.DirEntry, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.ReadDir(-1)
+}
+
+// copyTree copies what is in a directory, but for the file except and what is neither file nor directory.
 func copyTree(from, to, except string) error {
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+	entries, err := readDir(from)
+	if err != nil {
+		return fmt.Errorf("cannot copy %s: %w", from, err)
+	}
+	for _, e := range entries {
+		path, target := from+"/"+e.Name(), to+"/"+e.Name()
+		info, err := e.Info()
 		if err != nil {
 			return fmt.Errorf("cannot copy %s: %w", path, err)
 		}
-		rel, err := filepath.Rel(from, path)
-		if err != nil || rel == "." {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return fmt.Errorf("cannot copy %s: %w", path, err)
-		}
-		target := filepath.Join(to, rel)
 		switch {
-		case d.IsDir():
-			if err := os.Mkdir(target, 0o755); err != nil {
+		case e.IsDir():
+			if err = os.Mkdir(target, 0o755); err == nil {
+				err = os.Chmod(target, info.Mode().Perm())
+			}
+			if err != nil {
 				return fmt.Errorf("cannot copy %s: %w", path, err)
 			}
-			return os.Chmod(target, info.Mode().Perm())
-		case d.Type().IsRegular() && path != except:
-			return copyFile(path, target, info.Mode().Perm())
+			err = copyTree(path, target, except)
+		case e.Type().IsRegular() && path != except:
+			err = copyFile(path, target, info.Mode().Perm())
 		}
-		return nil
-	})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // copyFile leaves no file that was not copied whole.

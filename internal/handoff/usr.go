@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"path"
 	"runtime"
 
 	"github.com/initddi/initddi/internal/linux/mount"
@@ -26,7 +26,7 @@ func attachUsr(n Next, extra bool) error {
 	if err := root.Attach(NewRoot); err != nil {
 		return err
 	}
-	usr := filepath.Join(NewRoot, "usr")
+	usr := path.Join(NewRoot, "usr")
 	if err := os.Mkdir(usr, 0o755); err != nil {
 		return fmt.Errorf("cannot make the root in memory: %w", err)
 	}
@@ -54,22 +54,22 @@ func makeBase(root string, initrd, extra bool) error {
 	}
 	// Every program names the dynamic loader by a path in /lib64; where that leads depends on the distribution.
 	for _, to := range []string{"usr/lib64", "usr/lib"} {
-		if _, err := os.Lstat(filepath.Join(root, to, loader())); err == nil {
+		if _, err := os.Lstat(path.Join(root, to, loader())); err == nil {
 			links = append(links, link{"lib64", to})
 			break
 		}
 	}
 	for _, d := range dirs {
-		name := filepath.Join(root, d.name)
+		name := path.Join(root, d.name)
 		if err := errors.Join(os.Mkdir(name, d.mode), os.Chmod(name, d.mode)); err != nil {
 			return fmt.Errorf("cannot make the root in memory: %w", err)
 		}
 	}
 	for _, l := range links {
-		if _, err := os.Lstat(filepath.Join(root, filepath.Dir(l.name), l.to)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(path.Join(root, path.Dir(l.name), l.to)); errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err := os.Symlink(l.to, filepath.Join(root, l.name)); err != nil {
+		if err := os.Symlink(l.to, path.Join(root, l.name)); err != nil {
 			return fmt.Errorf("cannot make the root in memory: %w", err)
 		}
 	}

@@ -8,7 +8,7 @@ package report
 import (
 	"fmt"
 	"os"
-	"path/filepath"
+	"path"
 	"time"
 
 	"github.com/initddi/initddi/internal/jsontext"
@@ -135,16 +135,16 @@ func (b *Boot) Begin(now Clock, name string) func(text string) time.Duration {
 	}
 }
 
-// Write writes the report to path, making its directory.
-func (b *Boot) Write(path string) error {
+// Write writes the report to the file called name, making its directory.
+func (b *Boot) Write(name string) error {
 	text, err := jsontext.Marshal(b, "  ")
 	if err != nil {
 		return fmt.Errorf("cannot write the boot report: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return fmt.Errorf("cannot write the boot report: %w", err)
 	}
-	if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(name, append(text, '\n'), 0o644); err != nil {
 		return fmt.Errorf("cannot write the boot report: %w", err)
 	}
 	return nil

@@ -6,7 +6,6 @@ package stage1
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -18,6 +17,7 @@ import (
 	"github.com/initddi/initddi/internal/floor"
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/jsontext"
+	"github.com/initddi/initddi/internal/options"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/resolve"
 )
@@ -57,30 +57,33 @@ func Command(_ context.Context, out io.Writer, args []string) error {
 		return err
 	}
 	// What the options mean stands in helpText.
-	flags := flag.NewFlagSet("storageinit", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	dry := flags.Bool("dry-run", false, "")
-	root := flags.String("root", "/", "")
-	asJSON := flags.Bool("json", false, "")
-	archName := flags.String("arch", "", "")
+	var set options.Set
+	var help, dry, asJSON bool
+	var archName string
 	var commandLine *string
-	flags.Func("cmdline", "", func(s string) error {
+	root := "/"
+	set.Bool(&help, "help", "h")
+	set.Bool(&dry, "dry-run")
+	set.Bool(&asJSON, "json")
+	set.Value("root", assignTo(&root))
+	set.Value("arch", assignTo(&archName))
+	set.Value("cmdline", func(s string) error {
 		commandLine = &s
 		return nil
 	})
-	err := flags.Parse(args)
+	rest, err := set.Parse(args)
 	switch {
-	case errors.Is(err, flag.ErrHelp):
-		_, err = io.WriteString(out, helpText)
-		return err
 	case err != nil:
 		return fmt.Errorf("%w; %w", err, ErrUsage)
-	case flags.NArg() > 0:
-		return fmt.Errorf("cannot use the argument %q: %w", flags.Arg(0), ErrUsage)
-	case !*dry:
+	case help:
+		_, err = io.WriteString(out, helpText)
+		return err
+	case len(rest) > 0:
+		return fmt.Errorf("cannot use the argument %q: %w", rest[0], ErrUsage)
+	case !dry:
 		return fmt.Errorf("cannot boot: %w; %w", ErrNotPID1, ErrUsage)
 	}
-	arch := gpt.Arch(*archName)
+	arch := gpt.Arch(archName)
 	if arch == gpt.NoArch {
 		if arch, err = Arch(); err != nil {
 			return err
@@ -89,7 +92,7 @@ func Command(_ context.Context, out io.Writer, args []string) error {
 	if _, ok := gpt.TypeOf(gpt.Root, arch); !ok {
 		return fmt.Errorf("cannot judge for architecture %q: %w", arch, ErrUsage)
 	}
-	world, err := Open(*root)
+	world, err := Open(root)
 	if err != nil {
 		return err
 	}
@@ -101,7 +104,7 @@ func Command(_ context.Context, out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	if *asJSON {
+	if asJSON {
 		text, err := jsontext.Marshal(t, "  ")
 		if err != nil {
 			return err
@@ -116,6 +119,13 @@ func Command(_ context.Context, out io.Writer, args []string) error {
 		return ErrNothing
 	}
 	return nil
+}
+
+func assignTo(to *string) func(string) error {
+	return func(s string) error {
+		*to = s
+		return nil
+	}
 }
 
 // Trace is what a dry run found.

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
+	"path"
 
 	"golang.org/x/sys/unix"
 
@@ -30,20 +30,20 @@ type Log struct {
 	start, end int64 // where it ended when it was opened, and ends now
 }
 
-// OpenLog opens the log at path, making it and its directories if they are not there, locks it and marks it as under way. The
+// OpenLog opens the log called name, making it and its directories if they are not there, locks it and marks it as under way. The
 // error wraps [ErrIncomplete] if it was marked already.
-func OpenLog(path string) (*Log, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+func OpenLog(name string) (*Log, error) {
+	if err := os.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return nil, fmt.Errorf("cannot open the log of measurements: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|unix.O_NOFOLLOW|unix.O_NOCTTY, 0o600)
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|unix.O_NOFOLLOW|unix.O_NOCTTY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the log of measurements: %w", err)
 	}
 	l := &Log{f: f}
 	if err := l.begin(); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("cannot use %s: %w", path, err)
+		return nil, fmt.Errorf("cannot use %s: %w", name, err)
 	}
 	return l, nil
 }
