@@ -134,6 +134,9 @@ func moduleOptions(config, class, features string, host *kmodules.Host) (kmodule
 	default:
 		addClasses(&o, class)
 	}
+	if config == "extensions" || config == "debug" {
+		o.OptionalFeatures = append(o.OptionalFeatures, "overlay") // for sysextmerge
+	}
 	for _, f := range strings.Split(features, ",") {
 		switch f {
 		case "erofs", "squashfs", "ext4":

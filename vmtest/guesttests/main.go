@@ -171,12 +171,17 @@ func pack(ctx context.Context, tmp, debian string, packages []pkg) (string, erro
 		return "", err
 	}
 	o.Files = append(o.Files, initramfs.File{Name: "tests/os.raw", Data: image})
+	extensions, err := sampleExtensions(ctx, tmp)
+	if err != nil {
+		return "", err
+	}
+	o.Files = append(o.Files, extensions...)
 	tree, err := kmodules.Open(filepath.Join(debian, "modules"), "")
 	if err != nil {
 		return "", fmt.Errorf("%w; ./just tree makes them", err)
 	}
 	// dummy is for the test that loads a module.
-	if o.Modules, err = kmodules.Select(tree, kmodules.Options{Features: []string{"loop", "dm", "verity", "erofs", "nbd"}, Modules: []string{"dummy"}}); err != nil {
+	if o.Modules, err = kmodules.Select(tree, kmodules.Options{Features: []string{"loop", "dm", "verity", "erofs", "overlay", "nbd"}, Modules: []string{"dummy"}}); err != nil {
 		return "", err
 	}
 	archive, err := initramfs.Build(ctx, o, nil)
