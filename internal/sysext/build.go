@@ -65,7 +65,7 @@ type builder struct {
 	w         *work
 	used      []used
 	rehearsal bool
-	left      int      // extensions that do not fit
+	left      []Left   // extensions that do not fit
 	made      []string // directories that were made where they can be seen, and have to go if nothing comes of it
 }
 
@@ -112,7 +112,8 @@ func (b *builder) unmake() {
 	}
 }
 
-func (b *builder) build(images []Image) error {
+// makeWorkspace mounts the workspace.
+func (b *builder) makeWorkspace() error {
 	if err := os.MkdirAll(b.workspace(), 0o700); err != nil {
 		return fmt.Errorf("cannot make the workspace: %w", err)
 	}
@@ -120,7 +121,11 @@ func (b *builder) build(images []Image) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(m.Attach(b.workspace()), m.Close()); err != nil {
+	return errors.Join(m.Attach(b.workspace()), m.Close())
+}
+
+func (b *builder) build(images []Image) error {
+	if err := b.makeWorkspace(); err != nil {
 		return err
 	}
 	host, err := b.host(b.root)
@@ -132,6 +137,11 @@ func (b *builder) build(images []Image) error {
 			return err
 		}
 	}
+	return b.assemble()
+}
+
+// assemble makes the parts out of the extensions that fit.
+func (b *builder) assemble() error {
 	before, err := b.uncover()
 	if err != nil {
 		return err
@@ -142,8 +152,8 @@ func (b *builder) build(images []Image) error {
 		}
 	}()
 	if len(b.used) == 0 && b.o.Mutable.Off() {
-		if b.left > 0 {
-			b.say("No suitable extensions found (%d ignored due to incompatible image(s)).", b.left)
+		if n := len(b.left); n > 0 {
+			b.say("No suitable extensions found (%d ignored due to incompatible image(s)).", n)
 		} else {
 			b.say("No extensions found.")
 		}
@@ -212,6 +222,11 @@ func (b *builder) take(img Image, host layers.Host) error {
 	if err != nil {
 		return err
 	}
+	return b.judge(u, host)
+}
+
+// judge keeps an extension that is mounted in the workspace if it fits.
+func (b *builder) judge(u used, host layers.Host) error {
 	if b.o.Force {
 		b.used = append(b.used, u)
 		return nil
@@ -221,7 +236,7 @@ func (b *builder) take(img Image, host layers.Host) error {
 		return err
 	}
 	defer tree.Close()
-	release, err := readRelease(tree, b.Class, img.Name)
+	release, err := readRelease(tree, b.Class, u.Name)
 	if err != nil {
 		err = &layers.MismatchError{Err: err}
 	} else {
@@ -230,14 +245,18 @@ func (b *builder) take(img Image, host layers.Host) error {
 	var mismatch *layers.MismatchError
 	switch {
 	case errors.As(err, &mismatch):
-		b.left++
-		b.say("Leaving out '%s': it %s.", img.Name, mismatch)
+		b.leaveOut(u.Name, mismatch)
 	case err != nil:
 		return err
 	default:
 		b.used = append(b.used, u)
 	}
 	return nil
+}
+
+func (b *builder) leaveOut(name string, why error) {
+	b.left = append(b.left, Left{name, why})
+	b.say("Leaving out '%s': it %s.", name, why)
 }
 
 func (b *builder) takeDirectory(u used) error {

@@ -1,0 +1,156 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+package sysext
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/initddi/initddi/internal/layers"
+	"github.com/initddi/initddi/internal/linux/kerneltest"
+	"github.com/initddi/initddi/internal/linux/mount"
+)
+
+// detached returns a tree with files in it that is mounted nowhere.
+func detached(t *testing.T, files map[string]string) *mount.Mount {
+	t.Helper()
+	dir := t.TempDir()
+	tmpfs(t, dir)
+	for name, text := range files {
+		write(t, dir+"/"+name, text)
+	}
+	m, err := mount.Clone(dir, true)
+	must(t, err)
+	must(t, m.SetAttr(mount.ReadOnly, true))
+	must(t, mount.Unmount(dir))
+	return m
+}
+
+// TestNSInto and TestVMInto: older kernels have other rules for what is mounted nowhere.
+func TestNSInto(t *testing.T) {
+	kerneltest.NeedNamespace(t)
+	testInto(t)
+}
+
+func TestVMInto(t *testing.T) {
+	kerneltest.NeedMachine(t)
+	testInto(t)
+}
+
+const someOS = "ID=debian\nVERSION_ID=13\n"
+
+func testInto(t *testing.T) {
+	const sys, conf = "usr/lib/extension-release.d/extension-release.", "etc/extension-release.d/extension-release."
+	workspace := t.TempDir()
+	boot := detached(t, map[string]string{"usr/lib/os-release": someOS, "usr/bin/tool": "host", "etc/file": "host", "opt/.keep": ""})
+	given := func(name, hash string, usr bool, files map[string]string) Given {
+		return Given{Name: name, Path: "/loader/ddi/" + name + ".raw", RootHash: hash, Usr: usr, Tree: detached(t, files)}
+	}
+	before, err := mount.List()
+	must(t, err)
+	m, err := Into(boot, layers.Sysext, []Given{
+		given("b", "bb", false, map[string]string{sys + "b": "ID=_any\n", "usr/bin/tool": "b", "opt/b": "b"}),
+		given("a", "aa", true, map[string]string{"lib/extension-release.d/extension-release.a": "ID=debian\nVERSION_ID=13\n", "bin/tool": "a", "bin/a": "a"}),
+		given("other", "cc", false, map[string]string{sys + "other": "ID=other\n", "usr/bin/other": "x"}),
+		given("forbidden", "dd", false, map[string]string{sys + "forbidden": "ID=_any\n", "usr/lib/os-release": "ID=x\n"}),
+		given("con\x01trol", "ee", false, map[string]string{sys + "x": "ID=_any\n"}),
+	}, workspace)
+	must(t, err)
+	var left []string
+	for _, l := range m.Left {
+		left = append(left, l.Name)
+	}
+	if !slices.Equal(m.Used, []string{"a", "b"}) || !slices.Equal(left, []string{"other", "forbidden", "con\x01trol"}) || !errors.Is(m.Left[1].Err, ErrForbidden) {
+		t.Errorf("used %q, left %v", m.Used, m.Left)
+	}
+	m, err = Into(m.Tree, layers.Confext, []Given{given("c", "ff", false, map[string]string{conf + "c": "ID=_any\n", "etc/c": "c"})}, workspace)
+	must(t, err)
+	if after, err := mount.List(); err != nil || len(after) != len(before) {
+		t.Errorf("%d mounts before, %d after, %v", len(before), len(after), err)
+	}
+	w := newWorld(t, t.TempDir())
+	must(t, os.MkdirAll(w.root, 0o755))
+	must(t, m.Tree.Attach(w.root))
+	t.Cleanup(func() { must(t, mount.Unmount(w.root)) })
+	must(t, m.Tree.Close())
+	check := func(files map[string]string) {
+		t.Helper()
+		for name, text := range files {
+			if got := w.read(t, name); got != text {
+				t.Errorf("%s has %q, want %q", name, got, text)
+			}
+		}
+	}
+	check(map[string]string{
+		"usr/bin/tool": "b", "usr/bin/a": "a", "opt/b": "b", "usr/bin/other": "", "etc/c": "c", "etc/file": "host",
+		"usr/.systemd-sysext/extensions": "a\nb\n", "etc/.systemd-confext/confexts": "c\n", "usr/lib/os-release": someOS,
+	})
+	if origin := w.read(t, "usr/.systemd-sysext/origin"); !strings.Contains(origin, `"verityHash": "aa"`) || !strings.Contains(origin, `"path": "/loader/ddi/b.raw"`) {
+		t.Error(origin)
+	}
+	if err := os.WriteFile(w.root+"/usr/x", nil, 0o644); !errors.Is(err, syscall.EROFS) {
+		t.Error(err)
+	}
+	// It is a merge like any other.
+	list, err := w.Status()
+	must(t, err)
+	for _, h := range list {
+		if !h.Merged || !slices.Equal(h.Extensions, []string{"a", "b"}) {
+			t.Errorf("%+v", h)
+		}
+	}
+	must(t, w.Unmerge())
+	check(map[string]string{"usr/bin/tool": "host", "usr/bin/a": "", "opt/b": "", "etc/c": "c"})
+	w.Class = layers.Confext
+	must(t, w.Unmerge())
+	check(map[string]string{"etc/c": ""})
+}
+
+// TestNSIntoFails: after an error there is the tree without extensions.
+func TestNSIntoFails(t *testing.T) {
+	kerneltest.NeedNamespace(t)
+	testIntoFails(t)
+}
+
+func TestVMIntoFails(t *testing.T) {
+	kerneltest.NeedMachine(t)
+	testIntoFails(t)
+}
+
+func testIntoFails(t *testing.T) {
+	const sys = "usr/lib/extension-release.d/extension-release."
+	workspace := t.TempDir()
+	for _, test := range []struct {
+		name            string
+		boot, extension map[string]string
+		workspace       string
+		want            error
+	}{
+		{"a file for a hierarchy", map[string]string{"usr/lib/os-release": someOS, "opt/x": ""}, map[string]string{sys + "e": "ID=_any\n", "opt": "x"}, workspace, syscall.ENOTDIR},
+		{"no place for a hierarchy", map[string]string{"usr/lib/os-release": someOS}, map[string]string{sys + "e": "ID=_any\n", "opt/x": "x"}, workspace, syscall.EROFS},
+		{"no system", map[string]string{"usr/lib/os-release": "X=1\n"}, map[string]string{sys + "e": "ID=_any\n"}, workspace, layers.ErrNoID},
+		{"no workspace", map[string]string{"usr/lib/os-release": someOS}, map[string]string{sys + "e": "ID=_any\n"}, "/proc/nowhere", os.ErrNotExist},
+	} {
+		test.boot["usr/bin/tool"] = "host"
+		m, err := Into(detached(t, test.boot), layers.Sysext, []Given{{Name: "e", Tree: detached(t, test.extension)}}, test.workspace)
+		if !errors.Is(err, test.want) || m == nil || m.Tree == nil {
+			t.Errorf("%s: %+v, %v", test.name, m, err)
+			continue
+		}
+		dir := t.TempDir()
+		must(t, m.Tree.Attach(dir))
+		must(t, m.Tree.Close())
+		if b, err := os.ReadFile(dir + "/usr/bin/tool"); err != nil || string(b) != "host" {
+			t.Errorf("%s: %q, %v", test.name, b, err)
+		}
+		if _, err := os.Stat(dir + "/usr/.systemd-sysext"); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: merged: %v", test.name, err)
+		}
+		must(t, mount.Unmount(dir))
+	}
+}
