@@ -31,6 +31,9 @@ func (w *Workshop) Image(ctx context.Context, name string) (string, error) {
 	if i.From != "" {
 		return w.damaged(ctx, i)
 	}
+	if i.Ready != "" {
+		return w.need(i.Ready, "just demo makes it")
+	}
 	makeTree := w.tree
 	if i.Tree == "debian-usr" {
 		makeTree = w.debianUsr

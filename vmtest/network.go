@@ -54,6 +54,8 @@ type NBD struct {
 	Options []string `json:"options,omitempty"`
 	// Parameters come behind it: the filters'.
 	Parameters []string `json:"parameters,omitempty"`
+	// Plugin is another plugin than "file", with what it takes; "{image}" stands for the image's file.
+	Plugin []string `json:"plugin,omitempty"`
 }
 
 // openNetwork makes the network of a cell and has the machine's cards connected to it; it is nil for a cell without. It lasts until it is
@@ -135,7 +137,14 @@ func (w *Workshop) serve(ctx context.Context, c *Cell, lab *netlab.Lab) error {
 		return err
 	}
 	// What serves must not be able to change it.
-	args := append(append([]string{"--readonly"}, n.NBD.Options...), "file", "file="+image)
+	plugin := n.NBD.Plugin
+	if plugin == nil {
+		plugin = []string{"file", "file={image}"}
+	}
+	args := append([]string{"--readonly"}, n.NBD.Options...)
+	for _, p := range plugin {
+		args = append(args, strings.ReplaceAll(p, "{image}", image))
+	}
 	_, err = lab.NBD(ctx, append(args, n.NBD.Parameters...)...)
 	return err
 }

@@ -15,6 +15,7 @@ func Cells() []Cell {
 		cellsHost(),
 		cellsRefuse(),
 		cellsTrust(),
+		cellsNBD(),
 		cellsAttempts(),
 		cellsRollback(),
 		cellsSettings(),
@@ -29,7 +30,7 @@ func Cells() []Cell {
 
 // Images returns the images that cells can place.
 func Images() []Image {
-	return slices.Concat(imagesRollback(), imagesChain(), imagesRefuse(), imagesTrust(), imagesTPM(), imagesStorage())
+	return slices.Concat(imagesRollback(), imagesChain(), imagesRefuse(), imagesTrust(), imagesNBD(), imagesTPM(), imagesStorage())
 }
 
 // Stages returns the stages 1 that cells can boot.

@@ -200,6 +200,8 @@ type Image struct {
 	Version string `json:"version,omitempty"`
 	// Release are more lines of os-release.
 	Release string `json:"release,omitempty"`
+	// Ready is an image that the build has made.
+	Ready string `json:"ready,omitempty"`
 	// From names an image this one is a copy of, before Damage.
 	From string `json:"from,omitempty"`
 	// Damage changes the finished image.

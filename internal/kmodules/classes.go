@@ -104,7 +104,6 @@ func Features() []Feature {
 		{"efivarfs", []string{"efivarfs"}},
 		{"packet", []string{"af_packet"}}, // DHCP
 		{"vlan", []string{"8021q"}},
-		{"nbd", []string{"nbd"}},
 		{"nbd", []string{"nbd"}}, // for ddi.source=nbd
 	}
 }
