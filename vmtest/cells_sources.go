@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/initddi/initddi/internal/netlab"
 	"github.com/initddi/initddi/internal/report"
 	"github.com/initddi/initddi/vmtest/guest"
 )
@@ -79,6 +80,16 @@ func cellsSources() []Cell {
 		{Name: "fallback-extra", Doc: "Secure Boot, nothing on the ESP but an image that systemd-stub delivers: it is entered, and not carried over as an extension", Firmware: SecureBoot,
 			Disks:   []Disk{{Place: []Place{{Path: "/EFI/BOOT/BOOTX64.EFI.extra.d/os.raw", Image: "signed"}, credential()}}},
 			Verdict: Entered, Must: []string{"Secure Boot on", from, "entering initrd:/.extra/sysext/os.raw", guest.Sentence}, Check: notCarried},
+
+		{Name: "fallback-http", Doc: "ddi.source=esp,http: the image on the ESP is refused, the server's is entered", Stage1: "network", Cmdline: "ddi.source=esp,http " + byAddress4, Network: onWeb(Network{Dnsmasq: netlab.DHCP4}), Disks: []Disk{onESP("unsigned")},
+			Verdict: Entered, Must: []string{"vda1:/loader/ddi/unsigned.raw refused (signed)", "nothing from esp can be entered up to now: going on with http", "entering http://" + netlab.Address4 + "/os.raw", guest.Sentence},
+			Check: refusedIn("esp", "vda1:/loader/ddi/unsigned.raw", "signed")},
+		{Name: "fallback-unneeded", Doc: "ddi.source=esp,http: the image on the ESP is good, and nobody touches the network", Stage1: "network", Cmdline: "ddi.source=esp,http " + byAddress4, Network: onWeb(Network{Dnsmasq: netlab.DHCP4}), Disks: []Disk{onESP("signed")},
+			Verdict: Entered, Must: []string{"entering vda1:/loader/ddi/signed.raw", guest.Sentence}, MustNot: []string{"network: "}, Check: noNetwork},
+		{Name: "fallback-from-http", Doc: "ddi.source=http,esp: the server's image is refused, the one on the ESP entered", Stage1: "network", Cmdline: "ddi.source=http,esp " + byAddress4, Disks: []Disk{onESP("signed")},
+			Network: &Network{Dnsmasq: netlab.DHCP4, Web: &Web{Place: []Place{{Path: "/os.raw", Image: "flipped-first"}}}},
+			Verdict: Entered, Must: []string{"http://" + netlab.Address4 + "/os.raw refused (verity)", "nothing from http can be entered up to now: going on with esp", "entering vda1:/loader/ddi/signed.raw", guest.Sentence},
+			Check: namesRefused("http://"+netlab.Address4+"/os.raw", "verity")},
 
 		{Name: "pmem", Test: true, Doc: "an image that lies in memory at an address (memmap=), signed like any other", Cmdline: "ddi.source=pmem " + reserved, Stage1: "pmem", Delivered: atAddress("signed"),
 			Verdict: Entered, Must: []string{"storage: /dev/pmem0", "in place in 2 pieces", "entering pmem0", guest.Sentence}, Check: inPmem},
@@ -158,4 +169,15 @@ func refusedIn(source, candidate, rule string) func(*guest.Facts) []string {
 			"boot.json says that %+v were refused, wanted %s of %s (%s)", boot.Refused, candidate, source, rule)
 		return c.wrong
 	}
+}
+
+// noNetwork is the contract for a boot that could have used the network.
+func noNetwork(f *guest.Facts) []string {
+	c := &checker{wrong: contractOS(f)}
+	boot := &report.Boot{}
+	c.ok(json.Unmarshal(f.Boot, boot) == nil && boot.Network == nil, "boot.json says that the network was up: %+v", boot.Network)
+	for _, m := range boot.Modules {
+		c.ok(m != "virtio_net" && m != "net_failover", "module %s was loaded", m)
+	}
+	return c.wrong
 }

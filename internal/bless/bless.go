@@ -8,6 +8,7 @@
 package bless
 
 import (
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -53,7 +54,7 @@ func Running() System { return System{Report: reportPath, EFIVars: efivars, Open
 
 // Status is what is known of the image that runs.
 type Status struct {
-	Image    string `json:"image"`
+	Image    string `json:"image"` // its URL, its path, or the device that it is
 	RootHash string `json:"roothash"`
 	// Recorded is false where there are no EFI variables, or nothing was written into ours: there is nothing to bless then.
 	Recorded bool `json:"recorded"`
@@ -130,7 +131,7 @@ func (s System) look() (st Status, c *chosen, record attempt.Record, dir *os.Roo
 	if c, err = s.chosen(); err != nil {
 		return st, nil, record, nil, err
 	}
-	st.Image, st.RootHash, st.LastFailure = c.Path, c.RootHash, c.lastFailure
+	st.Image, st.RootHash, st.LastFailure = cmp.Or(c.URL, c.Path, c.Node), c.RootHash, c.lastFailure
 	if c.rollback != nil {
 		st.Floor = uint64(c.rollback.Floor)
 	}
