@@ -191,15 +191,24 @@ func harmless(text string) ([]byte, int) {
 			dropped++
 			continue
 		}
-		if scheme, rest, is := strings.Cut(p.Value, "://"); is {
-			host, more, _ := strings.Cut(rest, "/")
-			if i := strings.LastIndexByte(host, '@'); i >= 0 {
-				p.Value = scheme + "://" + host[i+1:] + "/" + more
-			}
-		}
+		p.Value = withoutUsers(p.Value)
 		words = append(words, p.String())
 	}
 	return []byte(strings.Join(words, " ") + "\n"), dropped
+}
+
+// withoutUsers takes user and password out of every URL in a value, which may be a list.
+func withoutUsers(value string) string {
+	urls := strings.Split(value, "://")
+	for i, u := range urls[1:] {
+		host, rest, has := strings.Cut(u, "/")
+		host = host[strings.LastIndexByte(host, '@')+1:]
+		if has {
+			host += "/" + rest
+		}
+		urls[i+1] = host
+	}
+	return strings.Join(urls, "://")
 }
 
 // devices records every device on every bus that asks for a driver or has one, and the processor.

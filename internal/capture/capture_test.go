@@ -71,7 +71,7 @@ func machine(t *testing.T, o esp.Options) *machinetest.Machine {
 	}
 	m.Write("sys/devices/system/cpu/modalias", "cpu:type:x86\n")
 	m.Write("sys/devices/virtual/dmi/id/product_name", "Model "+secret+"\n")
-	m.Write("proc/cmdline", "quiet ddi.log=debug password="+secret+" nvme.x=1 net.y="+secret+" ddi.url=http://user:"+secret+"@host/x -- "+secret+"\n")
+	m.Write("proc/cmdline", "quiet ddi.log=debug password="+secret+" nvme.x=1 net.y="+secret+" ddi.url=http://user:"+secret+"@host/x,https://"+secret+":p@a,nbd://b/"+"c -- "+secret+"\n")
 	m.Write("etc/shadow", secret)
 	m.Firmware(espUUID, "/EFI/Linux/a.efi")
 	m.VariableOf(attempt.Variable, attempt.Vendor(), attempt.Record{}.Encode())
@@ -171,7 +171,7 @@ func TestRecord(t *testing.T) {
 				t.Error("the name of a deleted file is in the archive")
 			}
 			for _, want := range []string{
-				"recorded: kernel command line: quiet ddi.log=debug nvme.x=1 ddi.url=http://host/x\n", "left out: 3 words of", "recorded: 1 devices on 1 buses, with 1 drivers",
+				"recorded: kernel command line: quiet ddi.log=debug nvme.x=1 ddi.url=http://host/x,https://a,nbd://b/c\n", "left out: 3 words of", "recorded: 1 devices on 1 buses, with 1 drivers",
 				"UEFI firmware: StubDevicePartUUID, StubImageIdentifier, SecureBoot, InitddiAttempts\n", "a GPT with 2 partitions", "/dev/vda1: FAT", "names and places of 4 files",
 			} {
 				if !strings.Contains(lines, want) {
