@@ -248,6 +248,9 @@ func (b *booter) urls() ([]weburl.URL, error) {
 	arch, _ := gpt.ArchOf(runtime.GOARCH)
 	var out []weburl.URL
 	for _, s := range b.o.urls {
+		if !isWeb(s) {
+			continue // another source's
+		}
 		u, err := weburl.Parse(weburl.Expand(s, string(arch)))
 		if err != nil {
 			return nil, fmt.Errorf("cannot use ddi.url=: %w", err)

@@ -144,10 +144,14 @@ func TestBootList(t *testing.T) {
 		{"nothing for this machine", []string{"/none/"}, "not-found no image for this machine", true},
 		{"unsigned", []string{"/unsigned/"}, "refused there is no signature", true},
 		{"no URL", []string{"\x01"}, " cannot use ddi.url=: not a web address", true},
+		{"one of another source", []string{"nbd://192.0.2.1/x", "/os/OS_1.9.raw"}, "OS_1.9.raw /os/OS_1.9.raw 4000 false", false},
 	} {
 		args := []string{"--list", "--timeout=30"}
 		for _, u := range test.urls {
-			args = append(args, "--url="+server.URL+u)
+			if !strings.HasPrefix(u, "nbd:") {
+				u = server.URL + u
+			}
+			args = append(args, "--url="+u)
 		}
 		b.run(args...)
 		last := b.last()
