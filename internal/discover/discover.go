@@ -83,7 +83,7 @@ func (m *Machine) Firmware() (resolve.Firmware, error) {
 	}
 	for _, name := range []string{"StubImageIdentifier", "LoaderImageIdentifier"} {
 		b, err := m.readVariable(name)
-		if err != nil || b == nil {
+		if err != nil || b == nil || efivar.IsEmpty(b) {
 			errs = append(errs, err)
 			continue
 		}

@@ -68,6 +68,7 @@ func TestFirmware(t *testing.T) {
 			resolve.Firmware{EFI: true, BootPartition: uuid2, Variable: "LoaderDevicePartUUID"}, guid.ErrSyntax},
 		{"a path that leaves the partition", vars{"StubImageIdentifier": text(`\..\..\etc`), "StubDevicePartUUID": id(uuid1)},
 			resolve.Firmware{EFI: true, BootPartition: uuid1, Variable: "StubDevicePartUUID"}, efivar.ErrSyntax},
+		{"a path that is not there, over HTTP", vars{"StubImageIdentifier": text(""), "LoaderImageIdentifier": text("")}, resolve.Firmware{EFI: true}, nil},
 		{"far too long", vars{"StubImageIdentifier": make([]byte, 1<<20)}, resolve.Firmware{EFI: true}, efivar.ErrSyntax},
 	} {
 		t.Run(test.name, func(t *testing.T) {

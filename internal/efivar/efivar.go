@@ -134,6 +134,13 @@ func PartUUID(file []byte) (guid.GUID, error) {
 	return g, nil
 }
 
+// IsEmpty reports whether the file of a text variable holds no text, but the NUL at its end: systemd-stub writes such where it has nothing
+// to say, as of the image's path when it came over HTTP.
+func IsEmpty(file []byte) bool {
+	_, data, err := Decode(file)
+	return err == nil && (len(data) == 0 || len(data) == 2 && data[0] == 0 && data[1] == 0)
+}
+
 // Path reads the file of LoaderImageIdentifier or StubImageIdentifier: the path of the boot loader's or the stub's file
 // on the partition that [PartUUID] gives. The result has slashes, starts with one, and has no empty, "." or ".."
 // components; a path that leaves the partition's root or names no file is refused. The error wraps [ErrSyntax].

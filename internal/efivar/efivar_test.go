@@ -231,6 +231,16 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
+func TestIsEmpty(t *testing.T) {
+	for want, files := range map[bool][][]byte{true: {variable(nil), variable(EncodeString(""))}, false: {nil, variable([]byte{'a'}), variable(EncodeString("a"))}} {
+		for _, file := range files {
+			if got := IsEmpty(file); got != want {
+				t.Errorf("%x: %v", file, got)
+			}
+		}
+	}
+}
+
 func TestURL(t *testing.T) {
 	if got, err := URL(variable(EncodeString("http://192.0.2.1/initddi.efi"))); err != nil || got != "http://192.0.2.1/initddi.efi" {
 		t.Errorf("%q, %v", got, err)
