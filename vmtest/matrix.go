@@ -102,6 +102,8 @@ func (c *Cell) way() string {
 	switch c.Firmware {
 	case SecureBoot:
 		return "Secure Boot from " + from
+	case SecureHTTPBoot:
+		return "Secure Boot by HTTP"
 	case UEFI:
 		return "UEFI from " + from
 	case HTTPBoot:
@@ -119,6 +121,11 @@ func (c *Cell) boot(n int) *Cell {
 		a := c.Again[n-1]
 		b.Name = fmt.Sprintf("%s.%d", c.Name, n+1)
 		b.SMBIOS, b.Verdict, b.Must, b.MustNot, b.Check = a.SMBIOS, a.Verdict, a.Must, a.MustNot, a.Check
+		if b.Served = a.Served; a.Web != nil {
+			n := *c.Network
+			n.Web = a.Web
+			b.Network = &n
+		}
 	}
 	return &b
 }

@@ -45,6 +45,13 @@ type Web struct {
 	// Server goes into nginx's server block, Aside stands beside it.
 	Server string `json:"server,omitempty"`
 	Aside  string `json:"aside,omitempty"`
+	// UKI is where the cell's UKI lies, for firmware that fetches it.
+	UKI string `json:"uki,omitempty"`
+	// TLS serves https as well, on port 443.
+	TLS bool `json:"tls,omitempty"`
+	// Bad has the program badweb stand before nginx, on port 8080; Cuts is how many answers it cuts.
+	Bad  bool `json:"bad,omitempty"`
+	Cuts int  `json:"cuts,omitempty"`
 }
 
 // NBD is what nbdkit serves on port 10809.
@@ -118,14 +125,7 @@ func (w *Workshop) serve(ctx context.Context, c *Cell, lab *netlab.Lab) error {
 		}
 	}
 	if n.Web != nil {
-		root := filepath.Join(lab.Dir, "web")
-		if err := w.fillWeb(ctx, root, n.Web.Place); err != nil {
-			return err
-		}
-		if err := w.serveDisk(ctx, c, root); err != nil {
-			return err
-		}
-		if _, err := lab.Nginx(ctx, root, n.Web.Server, n.Web.Aside); err != nil {
+		if err := w.serveWeb(ctx, c, lab); err != nil {
 			return err
 		}
 	}

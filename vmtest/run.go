@@ -202,6 +202,10 @@ func (w *Workshop) machine(ctx context.Context, c *Cell, tmp string) (*vm.Config
 		return nil, err
 	}
 	switch c.Firmware {
+	case SecureHTTPBoot:
+		if err := w.secureHTTPFirmware(config, filepath.Join(tmp, "vars.fd")); err != nil {
+			return nil, err
+		}
 	case SecureBoot, UEFI:
 		config.FirmwareCode, config.FirmwareVars = plainCode, filepath.Join(tmp, "vars.fd")
 		if c.Firmware == SecureBoot {
@@ -248,6 +252,9 @@ func (w *Workshop) machine(ctx context.Context, c *Cell, tmp string) (*vm.Config
 
 // starter returns what starts a cell's kernel: a firmware from its first disk, or QEMU.
 func (w *Workshop) starter(ctx context.Context, c *Cell, cmdline string) (s starter, err error) {
+	if c.Firmware == SecureHTTPBoot {
+		return s, nil // the UKI is on the web server
+	}
 	if c.Firmware == SecureBoot || c.Firmware == UEFI || c.Firmware == HTTPBoot {
 		if c.Ready == "" {
 			s.UKI, err = w.UKI(ctx, c, cmdline)

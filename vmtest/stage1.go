@@ -82,7 +82,10 @@ func (w *Workshop) Stage1(ctx context.Context, name, kernelName string, compress
 		}
 		o.Certificates = append(o.Certificates, initramfs.File{Name: t + ".crt", Data: pem})
 	}
-	return w.make("stage1-"+s.Name+"-"+cmp.Or(kernelName, "cloud")+"."+string(o.Compression), []any{w.self, s, base, k, set, o.Certificates, w.hostKey(&s)}, func(tmp string) error {
+	if o.Files, err = w.caFiles(s.CA); err != nil {
+		return "", err
+	}
+	return w.make("stage1-"+s.Name+"-"+cmp.Or(kernelName, "cloud")+"."+string(o.Compression), []any{w.self, s, base, k, set, o.Certificates, o.Files, w.hostKey(&s)}, func(tmp string) error {
 		if o.Modules, err = w.modules(ctx, &s, k); err != nil {
 			return err
 		}
@@ -136,8 +139,8 @@ func (w *Workshop) modules(ctx context.Context, s *Stage1, k *kernel) (*kmodules
 // UKI returns the signed UKI of a cell.
 func (w *Workshop) UKI(ctx context.Context, c *Cell, cmdline string) (string, error) {
 	stub := filepath.Join(w.Build, "debian/boot/linuxx64.efi.stub")
-	if c.Stub == "12" {
-		root, err := w.fetched("stub-12", "bookworm", "systemd-boot-efi")
+	if suite := map[string]string{"12": "bookworm", "262": "forky"}[c.Stub]; suite != "" {
+		root, err := w.fetched("stub-"+c.Stub, suite, "systemd-boot-efi")
 		if err != nil {
 			return "", err
 		}

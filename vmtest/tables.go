@@ -25,6 +25,7 @@ func Cells() []Cell {
 		cellsKernel(),
 		cellsSources(),
 		cellsNet(),
+		cellsHTTP(),
 	)
 }
 
@@ -46,5 +47,6 @@ func Stages() []Stage1 {
 		stagesKernel(),
 		stagesSources(),
 		stagesNet(),
+		stagesHTTP(),
 	)
 }

@@ -59,6 +59,8 @@ const (
 	BIOS Firmware = "bios"
 	// HTTPBoot is Debian 13's OVMF that fetches the machine's disk (Web.Disk) from the cell's web server, into memory.
 	HTTPBoot Firmware = "httpboot"
+	// SecureHTTPBoot is the same with Secure Boot, which fetches the UKI alone (Web.UKI).
+	SecureHTTPBoot Firmware = "secureboot-http"
 )
 
 // DefaultLimit ends a cell that does not end by itself. Under emulation a boot to a marker takes five seconds on an idle machine.
@@ -79,7 +81,7 @@ type Cell struct {
 	// templates/kernel.
 	Kernel string `json:"kernel,omitempty"`
 	Stage1 string `json:"stage1,omitempty"` // default "minimal"
-	// Stub names the systemd-stub of the UKI; default "13", Debian 13's.
+	// Stub names the systemd-stub of the UKI; default "13", Debian 13's. "12" is Debian 12's, "262" a newer one.
 	Stub string `json:"stub,omitempty"`
 	// Cmdline is added to the command line that every cell has (baseCmdline).
 	Cmdline string `json:"cmdline,omitempty"`
@@ -128,6 +130,9 @@ type Again struct {
 	Must    []string                                      `json:"must"`
 	MustNot []string                                      `json:"must_not,omitempty"`
 	Check   func(*guest.Facts) []string                   `json:"-"`
+	// Web is what the web server has now; nil is what it had at first.
+	Web    *Web                                  `json:"web,omitempty"`
+	Served func(logs map[string]string) []string `json:"-"`
 }
 
 // Line is one exchange on the console: when it shows Wait, behind what the last line waited for, Type is typed, with Enter.
@@ -224,4 +229,6 @@ type Stage1 struct {
 	Set []string `json:"set,omitempty"`
 	// Broken names a module whose file is cut off.
 	Broken string `json:"broken,omitempty"`
+	// CA names the authority that may sign the certificates of https servers: "web" is that of [Web.TLS].
+	CA string `json:"ca,omitempty"`
 }

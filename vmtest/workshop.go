@@ -243,7 +243,7 @@ func (w *Workshop) pair(name string) (keys.Pair, error) {
 	return keys.In(dir, keys.Image), err
 }
 
-var placeholder = regexp.MustCompile(`\{(roothash|certificate) ([^}]+)\}`)
+var placeholder = regexp.MustCompile(`\{(roothash|sha256|certificate) ([^}]+)\}`)
 
 // fill puts the root hashes of images in place of "{roothash NAME}", and the SHA-256 of keys' certificates in place of
 // "{certificate NAME}".
@@ -252,8 +252,11 @@ func (w *Workshop) fill(ctx context.Context, s string) (string, error) {
 	out := placeholder.ReplaceAllStringFunc(s, func(m string) string {
 		of := w.RootHash
 		found := placeholder.FindStringSubmatch(m)
-		if found[1] == "certificate" {
+		switch found[1] {
+		case "certificate":
 			of = w.fingerprint
+		case "sha256":
+			of = w.digest
 		}
 		hash, err := of(ctx, found[2])
 		if err != nil {
@@ -263,6 +266,20 @@ func (w *Workshop) fill(ctx context.Context, s string) (string, error) {
 		return hash
 	})
 	return out, failed
+}
+
+// digest returns the SHA-256 of an image's file.
+func (w *Workshop) digest(ctx context.Context, name string) (string, error) {
+	image, err := w.Image(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	b, err := os.ReadFile(image)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // fingerprint returns the SHA-256 of a key's certificate.
