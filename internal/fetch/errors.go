@@ -98,6 +98,7 @@ func plain(err error) error {
 	var dns *net.DNSError
 	var invalid x509.CertificateInvalidError
 	var authority x509.UnknownAuthorityError
+	var late interface{ Timeout() bool }
 	switch {
 	case errors.As(err, &dns):
 		return fmt.Errorf("cannot resolve %.80q: %w", dns.Name, reworded{dnsText(dns), err})
@@ -108,6 +109,8 @@ func plain(err error) error {
 		return reworded{"the server's certificate is signed by nobody who is trusted here", err}
 	case errors.As(err, &op) && op.Op == "dial":
 		return fmt.Errorf("cannot connect to %v: %w", op.Addr, op.Err)
+	case errors.As(err, &late) && late.Timeout():
+		return reworded{ErrStalled.Error(), errors.Join(ErrStalled, err)}
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return reworded{"the connection broke", err}
 	}

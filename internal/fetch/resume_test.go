@@ -185,6 +185,7 @@ func TestSlow(t *testing.T) {
 		serve func(n int32, w http.ResponseWriter, r *http.Request)
 		err   error // nil: the file arrives, on a busy machine too
 	}{
+		{"never answers, and is asked for as long as a connection may be silent", func(n int32, _ http.ResponseWriter, r *http.Request) { hang(r) }, ErrStalled},
 		{"never answers", func(_ int32, _ http.ResponseWriter, r *http.Request) { hang(r) }, ErrTimeout},
 		{"answers the second time", func(n int32, w http.ResponseWriter, r *http.Request) {
 			if n == 1 {
