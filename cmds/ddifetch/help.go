@@ -58,8 +58,8 @@ Examples:
      --ca=FILE            Check https servers with these CA certificates (PEM)
                           Default: /etc/ssl/certs/ca-certificates.crt
      --timeout=TIME       How long it may take until something arrives: seconds,
-                          or 90s, 5m. From then on a file may take as long in
-                          addition as it does at 64 KiB a second. Default: 60
+                          or 90s, 5m; from then on, how far it may be behind
+                          64 KiB a second. Default: 60
   -q --quiet              Show no progress and no retries
      --json=MODE          Print JSON: pretty (also without MODE), short, or off
   -h --help               Show this help

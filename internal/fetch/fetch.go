@@ -35,8 +35,7 @@ type Target interface {
 
 // Options say how to fetch. The zero value of a field is the default that it names.
 type Options struct {
-	// Timeout is how long it may take until the first byte of the file is stored: 60 s. From then on the whole may take as long in addition
-	// as the file does at MinRate.
+	// Timeout is how long it may take until the first byte of the file is stored, and how far it may be behind MinRate then: 60 s.
 	Timeout time.Duration
 	// MinRate is that rate, 64 KiB a second.
 	MinRate int64

@@ -364,12 +364,11 @@ func looksLikeHTML(b []byte) bool {
 	return bytes.HasPrefix(start, []byte("<!doctype html")) || bytes.HasPrefix(start, []byte("<html"))
 }
 
-// allow moves the end of the time that the transfer may take: Timeout, and what the file takes at MinRate; a file of unknown size has
-// that for what is there of it.
+// allow moves the end of the time that the transfer may take: Timeout, and as long as what is there took at MinRate. So a server that is too
+// slow is given up when that is clear, and not after all the time that the whole file might take.
 func (f *transfer) allow() {
-	bytes := either(f.size, f.best)
 	// Not in integers: a product of nanoseconds and bytes is soon too large for one.
-	d := f.c.o.Timeout + time.Duration(float64(bytes)/float64(f.c.o.MinRate)*float64(time.Second))
+	d := f.c.o.Timeout + time.Duration(float64(f.best)/float64(f.c.o.MinRate)*float64(time.Second))
 	f.clock.Reset(max(d-time.Since(f.start), 0))
 }
 
