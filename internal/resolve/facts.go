@@ -105,8 +105,9 @@ type Image struct {
 	// Signature is what the signature partition says, nil if there is none.
 	Signature *signature.Document `json:"-"`
 	Beside    Beside              `json:"-"`
-	// Err says why the image could not be read or brought up.
-	Err error `json:"-"`
+	// Err says why the image could not be read or brought up, Unreached that it was not had at all: a server did not deliver it.
+	Err       error `json:"-"`
+	Unreached bool  `json:"-"`
 
 	Authentic *Authentic `json:"-"` // after Authenticate
 	Device    string     `json:"-"` // after Attach: the dm-verity device

@@ -130,6 +130,8 @@ func refusalOf(p *plan.Plan, f *Facts, c Candidate) *Refusal {
 		return nil
 	case img.Refusal != nil:
 		return img.Refusal
+	case img.Unreached:
+		return &Refusal{Candidate: name, Rule: RuleReachable, Err: img.Err}
 	case img.Err != nil:
 		return &Refusal{Candidate: name, Rule: RuleReadable, Err: img.Err}
 	case img.Tree == nil:

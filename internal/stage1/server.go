@@ -82,7 +82,7 @@ func (b *boot) listServer(a *resolve.Action) string {
 // readServed fetches a candidate, or connects its device, and reads what it says of itself.
 func (b *boot) readServed(a *resolve.Action) *resolve.Image {
 	if err := b.bring(a); err != nil {
-		return &resolve.Image{Err: err}
+		return &resolve.Image{Err: err, Unreached: a.Source == plan.SourceHTTP}
 	}
 	if a.Source == plan.SourceNBD {
 		return b.machine.ReadDevice(b.servers.devices[a.Name()], b.arch)
