@@ -68,7 +68,12 @@ func (o *bootOptions) define(flags *flag.FlagSet) {
 	flags.BoolVar(&o.list, "list", false, "")
 	flags.StringVar(&o.get, "get", "", "")
 	flags.StringVar(&o.ip, "ip", "dhcp", "")
-	flags.StringVar(&o.log, "log", o.log, "")
+	flags.Func("log", "", func(s string) error {
+		if o.log = s; s != "err" && s != "info" && s != "debug" {
+			return errors.New("it takes err, info or debug")
+		}
+		return nil
+	})
 	flags.Func("url", "", func(s string) error {
 		o.urls = append(o.urls, s)
 		return nil
@@ -107,7 +112,11 @@ func runBoot(ctx context.Context, env environment, args []string) error {
 		err = b.network(ctx)
 	}
 	if err == nil {
-		b.c = fetch.New(fetch.Options{Timeout: o.timeout, CAs: cas, Progress: e.progress, Note: e.warn})
+		opt := fetch.Options{Timeout: o.timeout, CAs: cas, Progress: e.progress, Note: e.warn}
+		if o.log == "debug" {
+			opt.Trace = e.debug
+		}
+		b.c = fetch.New(opt)
 		defer b.c.Close()
 		if o.list {
 			err = b.list(ctx)

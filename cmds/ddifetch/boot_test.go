@@ -97,7 +97,7 @@ func (b *boot) run(args ...string) {
 	}
 	b.stderr = string(text)
 	for line := range strings.Lines(b.stderr) {
-		if !strings.HasPrefix(line, "<4>") && !strings.HasPrefix(line, "<6>") {
+		if !strings.HasPrefix(line, "<4>") && !strings.HasPrefix(line, "<6>") && !strings.HasPrefix(line, "<7>") {
 			b.t.Errorf("%q has no priority", line)
 		}
 	}
@@ -259,6 +259,10 @@ func TestBootGet(t *testing.T) {
 		if _, err := b.image.WriteAt([]byte("x"), 0); err == nil {
 			t.Error("the image is not sealed")
 		}
+	}
+	b.run("--get="+server.URL+"/os/OS_1.10.raw", "--timeout=30", "--memory=8000", "--log=debug")
+	if !strings.Contains(b.stderr, "<7>"+server.URL+"/os/OS_1.10.raw, from byte 0: status 200, 8000 bytes") {
+		t.Errorf("--log=debug says %q", b.stderr)
 	}
 	for _, test := range []struct{ name, path, memory, more, code, text string }{
 		{"missing", "/os/OS_1.10.verity", "8000", "--log=info", "not-found", "server answered 404"},

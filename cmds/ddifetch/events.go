@@ -130,6 +130,9 @@ func codeOf(err error) string {
 func (e *events) warn(text string) { e.say("<4>", text) }
 func (e *events) info(text string) { e.say("<6>", text) }
 
+// debug is for --log=debug. All else is told whatever that says: who reads it decides what to show.
+func (e *events) debug(text string) { e.say("<7>", text) }
+
 func (e *events) say(priority, text string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

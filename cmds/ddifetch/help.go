@@ -80,7 +80,7 @@ Options:
   --timeout=SECONDS       How long --list may take, and --get until the first byte
   --sha256=HEX            The digest that the file must have
   --ip=VALUE              How the network is to be brought up, as ddi.ip= says it
-  --log=LEVEL             err, info or debug
+  --log=LEVEL             err, info (the default), or debug: every answer is told
   -h --help               Show this help
 
 Example:

@@ -50,6 +50,8 @@ type Options struct {
 	CAs *x509.CertPool
 	// Progress is called whenever bytes were stored; total is 0 until a server says it. It must be fast.
 	Progress func(done, total int64)
+	// Trace is called with every answer of a server, for those who want to see all.
+	Trace func(string)
 	// Note is called with a sentence whenever something did not go straight: a retry, a resumed connection, a file that changed.
 	Note func(string)
 }
@@ -74,6 +76,9 @@ func New(o Options) *Client {
 	o.Attempts = either(o.Attempts, 8)
 	if o.Progress == nil {
 		o.Progress = func(int64, int64) {}
+	}
+	if o.Trace == nil {
+		o.Trace = func(string) {}
 	}
 	if o.Note == nil {
 		o.Note = func(string) {}

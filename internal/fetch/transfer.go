@@ -180,6 +180,8 @@ func because(ctx context.Context, err error) error {
 
 // accept looks at the head of an answer and makes what is stored ready for its body.
 func (f *transfer) accept(u weburl.URL, a *http.Response) error {
+	f.c.o.Trace(fmt.Sprintf("%v, from byte %d: status %d, %d bytes, type %.40q, entity tag %.80q, last modified %.40q",
+		a.Request.URL, f.have, a.StatusCode, a.ContentLength, a.Header.Get("Content-Type"), a.Header.Get("Etag"), a.Header.Get("Last-Modified")))
 	switch {
 	case a.StatusCode == http.StatusRequestedRangeNotSatisfiable && f.have > 0:
 		// It has become shorter than what is there of it.
