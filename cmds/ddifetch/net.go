@@ -108,20 +108,29 @@ func recorded() bool {
 	return netconf.Recorded(root)
 }
 
-func runNet(ctx context.Context, env environment, args []string) error {
-	o := networkOptions{drivers: true}
-	asJSON, verbose := false, false
-	timeout := time.Minute
-	flags := flag.NewFlagSet("net", flag.ContinueOnError)
+// netOptions is the command line of the verb net.
+type netOptions struct {
+	networkOptions
+	json, verbose bool
+	timeout       time.Duration
+}
+
+func (o *netOptions) define(flags *flag.FlagSet) {
 	flags.StringVar(&o.ip, "ip", "dhcp", "")
 	flags.BoolVar(&o.keep, "keep", false, "")
-	flags.BoolVar(&asJSON, "json", false, "")
-	flags.BoolVar(&verbose, "verbose", false, "")
-	flags.BoolVar(&verbose, "v", false, "")
+	flags.BoolVar(&o.json, "json", false, "")
+	flags.BoolVar(&o.verbose, "verbose", false, "")
+	flags.BoolVar(&o.verbose, "v", false, "")
 	flags.Func("timeout", "", func(s string) (err error) {
-		timeout, err = parseTime(s)
+		o.timeout, err = parseTime(s)
 		return err
 	})
+}
+
+func runNet(ctx context.Context, env environment, args []string) error {
+	o := netOptions{networkOptions: networkOptions{drivers: true}, timeout: time.Minute}
+	flags := flag.NewFlagSet("net", flag.ContinueOnError)
+	o.define(flags)
 	rest, err := parse(flags, args)
 	if err != nil {
 		return err
@@ -134,17 +143,17 @@ func runNet(ctx context.Context, env environment, args []string) error {
 	}
 	o.say = func(format string, args ...any) { fmt.Fprintf(env.Stderr, format+"\n", args...) }
 	o.debug = func(string, ...any) {}
-	if verbose {
+	if o.verbose {
 		o.debug = o.say
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
-	n, err := bringUp(ctx, o)
+	n, err := bringUp(ctx, o.networkOptions)
 	if err != nil {
 		return err
 	}
 	n.Settle(ctx)
-	if asJSON {
+	if o.json {
 		b, err := jsontext.Marshal(n.State(), "  ")
 		if err != nil {
 			return err
@@ -161,7 +170,7 @@ func printNetwork(env environment, s netconf.State) error {
 	w := tabwriter.NewWriter(env.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "HOW\tADDRESS\tGATEWAY\tDNS\tSERVER\tLEASE")
 	for _, g := range s.Given {
-		lease := ""
+		lease := "-"
 		if g.Lease != 0 {
 			lease = (time.Duration(g.Lease) * time.Second).String()
 		}
@@ -213,13 +222,17 @@ func (b *booter) network(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := n.State()
+	b.events.network(n.State())
+	return nil
+}
+
+// network tells of each part of a network.
+func (e *events) network(s netconf.State) {
 	for _, g := range s.Given {
 		v := event{Event: "network", Interface: s.Interface, Addresses: texts(g.Addresses), DNS: texts(g.DNS), How: g.How}
 		if g.Gateway.IsValid() {
 			v.Gateway = g.Gateway.String()
 		}
-		b.events.send(v)
+		e.send(v)
 	}
-	return nil
 }

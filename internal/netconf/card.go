@@ -147,6 +147,8 @@ func (m *manager) prepare6(name string, six bool) bool {
 	for _, s := range []struct{ file, value string }{
 		{"disable_ipv6", "0"},
 		{"accept_ra", on}, {"accept_ra_defrtr", on}, {"accept_ra_pinfo", on}, {"autoconf", on},
+		// Routers are asked at once, and not after up to a second each for what comes before.
+		{"router_solicitation_delay", "0"},
 		// The address of this machine is the same at every boot.
 		{"use_tempaddr", "0"}, {"addr_gen_mode", "0"},
 	} {
@@ -339,7 +341,7 @@ func (m *manager) look6(ctx context.Context, k *card) error {
 	if err != nil {
 		return err
 	}
-	slaac := Given{How: SLAAC, Gateway: gateway, DNS: k.servers}
+	slaac := Given{How: SLAAC, Gateway: gateway, DNS: slices.Clone(k.servers)}
 	for _, p := range usable {
 		if k.six6 == nil || !slices.Contains(k.six6.Addresses, p) {
 			slaac.Addresses = append(slaac.Addresses, p)

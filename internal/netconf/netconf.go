@@ -228,11 +228,9 @@ func (m *manager) give(k *card, g Given) error {
 	if m.winner == nil {
 		m.win(k)
 	}
-	m.net.mu.Lock()
-	s := &m.net.state
+	s := m.net.State()
 	i := slices.IndexFunc(s.Given, func(o Given) bool { return o.How == g.How })
 	if i >= 0 && same(s.Given[i], g) {
-		m.net.mu.Unlock()
 		return nil
 	}
 	if i >= 0 {
@@ -240,19 +238,21 @@ func (m *manager) give(k *card, g Given) error {
 	} else {
 		s.Given = append(s.Given, g)
 	}
-	out := *s
-	m.net.mu.Unlock()
 	if len(g.Addresses) > 0 {
 		m.Say("network: %s: %s", k.link.Name, g)
 	}
-	if err := out.save(m.Root); err != nil {
+	// Nobody is told of what is not written yet.
+	if err := s.save(m.Root); err != nil {
 		return err
 	}
 	if m.Keep {
-		if err := out.keep(m.Root, m.Want); err != nil {
+		if err := s.keep(m.Root, m.Want); err != nil {
 			return err
 		}
 	}
+	m.net.mu.Lock()
+	m.net.state = s
+	m.net.mu.Unlock()
 	select {
 	case <-m.up:
 	default:

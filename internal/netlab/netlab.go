@@ -39,6 +39,10 @@ const Switch = "lan0"
 // startLimit is how long a server may take to serve.
 const startLimit = 30 * time.Second
 
+// holder is the process that the namespace lives by. Who advertises itself as a router has to say that it is one when it is asked for its
+// address, or its routes are dropped again; and the router's own address is to be had at once.
+const holder = "cd /proc/sys/net/ipv6/conf && echo 1 >all/forwarding && echo 0 >default/accept_dad && echo 0 >all/accept_dad && echo && exec cat"
+
 // Lab is the network. It is made by Open and goes with Close.
 type Lab struct {
 	// Dir holds what the servers are told and what they say: NAME.log.
@@ -80,7 +84,7 @@ func (l *Lab) open(ctx context.Context, vlan int) error {
 		flags, into = "-Urn", []string{"-U", "--preserve-credentials", "-n"}
 	}
 	// The namespace lives as long as this process, which ends when its input does: also if nobody is left to close the lab.
-	l.holder = exec.CommandContext(ctx, unshare, flags, "sh", "-c", "echo && exec cat")
+	l.holder = exec.CommandContext(ctx, unshare, flags, "sh", "-c", holder)
 	out, err := l.holder.StdoutPipe()
 	if err != nil {
 		return err

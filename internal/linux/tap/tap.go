@@ -23,26 +23,38 @@ func Open(pid int, name string) (*os.File, error) {
 	return f, nil
 }
 
+type result struct {
+	f   *os.File
+	err error
+}
+
 func open(pid int, name string) (*os.File, error) {
-	type result struct {
-		f   *os.File
-		err error
+	if pid == 0 {
+		return attach(name)
 	}
-	done := make(chan result)
-	go func() {
-		if pid != 0 {
-			// A namespace is the thread's. This thread is not used for anything else: it ends with the goroutine that holds it.
-			runtime.LockOSThread()
-			if err := enter(pid); err != nil {
-				done <- result{nil, err}
-				return
-			}
-		}
-		f, err := attach(name)
-		done <- result{f, err}
-	}()
+	done := make(chan result, 1)
+	go inside(pid, name, done)
 	r := <-done
 	return r.f, r.err
+}
+
+// inside attaches in another namespace, which is the thread's: it is used for nothing else, and ends with the goroutine that holds it.
+func inside(pid int, name string, done chan<- result) {
+	runtime.LockOSThread()
+	if unix.Gettid() == os.Getpid() {
+		// The first thread cannot end, and its namespace is taken for that of the process. While it is held here, another has to do it.
+		other := make(chan result, 1)
+		go inside(pid, name, other)
+		done <- <-other
+		runtime.UnlockOSThread()
+		return
+	}
+	if err := enter(pid); err != nil {
+		done <- result{nil, err}
+		return
+	}
+	f, err := attach(name)
+	done <- result{f, err}
 }
 
 func enter(pid int) error {
