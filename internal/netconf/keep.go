@@ -28,7 +28,7 @@ func (s State) keep(root *os.Root, want plan.Network) error {
 	errs := []error{write(root, networkdDir+networkdName+".network", s.networkd(want))}
 	if s.VLAN != 0 {
 		// Of the card that the VLAN is on, nothing is wanted but that it stays.
-		parent := fmt.Sprintf("# of initddi\n[Match]\nPermanentMACAddress=%s\nType=ether\n\n[Network]\nVLAN=%s\nLinkLocalAddressing=no\nIPv6AcceptRA=no\nKeepConfiguration=yes\nIgnoreCarrierLoss=yes\n", s.MAC, s.Interface)
+		parent := fmt.Sprintf("# of initddi\n[Match]\nMACAddress=%s\nType=ether\n\n[Network]\nVLAN=%s\nLinkLocalAddressing=no\nIPv6AcceptRA=no\nKeepConfiguration=yes\nIgnoreCarrierLoss=yes\n", s.MAC, s.Interface)
 		device := fmt.Sprintf("# of initddi\n[NetDev]\nName=%s\nKind=vlan\n\n[VLAN]\nId=%d\n", s.Interface, s.VLAN)
 		errs = append(errs, write(root, networkdDir+networkdName+"-card.network", parent), write(root, networkdDir+networkdName+".netdev", device))
 	}
@@ -45,8 +45,8 @@ func (s State) keep(root *os.Root, want plan.Network) error {
 func (s State) networkd(want plan.Network) string {
 	match := "Name=" + s.Interface
 	if s.VLAN == 0 {
-		// The name will be another.
-		match = "PermanentMACAddress=" + s.MAC + "\nType=ether"
+		// The name will be another. Not every card says what its permanent address is; what is made on it has the same, but not its type.
+		match = "MACAddress=" + s.MAC + "\nType=ether"
 	}
 	text := "# of initddi: the root file system comes over this network\n[Match]\n" + match + "\n\n[Network]\nKeepConfiguration=yes\nIgnoreCarrierLoss=yes\n"
 	if want.Address == "" {
