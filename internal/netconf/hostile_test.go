@@ -186,3 +186,74 @@ func TestNSHostileAdvertisement(t *testing.T) {
 		t.Errorf("%v, %q", k.servers, k.told)
 	}
 }
+
+// advertisement is a router advertisement in its frame (RFC 4861 section 4.2).
+func advertisement(options ...string) []byte {
+	message := []byte{134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0}
+	message = append(message, strings.Join(options, "")...)
+	from, to := netip.MustParseAddr("fe80::bad").AsSlice(), netip.MustParseAddr("ff02::1").AsSlice()
+	head := []byte{0x60, 0, 0, 0, 0, 0, 58, 255}
+	binary.BigEndian.PutUint16(head[4:], uint16(len(message)))
+	sum := uint32(58 + len(message))
+	for _, part := range [][]byte{from, to, message} {
+		for i := 0; i < len(part); i += 2 {
+			sum += uint32(binary.BigEndian.Uint16(part[i:]))
+		}
+	}
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	binary.BigEndian.PutUint16(message[2:], ^uint16(sum))
+	frame := append([]byte{0x33, 0x33, 0, 0, 0, 1, 2, 0, 0, 0, 0, 1, 0x86, 0xdd}, head...)
+	return append(append(append(frame, from...), to...), message...)
+}
+
+// rdnss names servers, all of which end in one of the bytes of last.
+func rdnss(prefix, last string) string {
+	option := "\x19" + string([]byte{byte(1 + 2*len(last))}) + "\x00\x00\x00\x00\x0e\x10"
+	for i := range len(last) {
+		option += prefix + strings.Repeat("\x00", 15-len(prefix)) + last[i:i+1]
+	}
+	return option
+}
+
+// TestNSHostileRouter: of what a router says, the kernel passes name servers on without looking; those of use are taken.
+func TestNSHostileRouter(t *testing.T) {
+	b, l := liarsBench(t)
+	const (
+		prefix = "\x03\x04\x40\xc0\x00\x00\x0e\x10\x00\x00\x0e\x10\x00\x00\x00\x00\xfd\x00\x0d\xb8\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+		good   = "\xfd\x00\x0d\xb8"
+	)
+	go func() {
+		buf := make([]byte, 4096)
+		for {
+			n, err := l.f.Read(buf)
+			if err != nil {
+				return
+			}
+			// A solicitation, behind Ethernet and IPv6.
+			if n < 14+40+8 || binary.BigEndian.Uint16(buf[12:]) != 0x86dd || buf[20] != 58 || buf[54] != 133 {
+				continue
+			}
+			for _, options := range [][]string{
+				{"\x19\x01\x00\x00\x00\x00\x0e\x10"},                     // a list of nobody
+				{rdnss(good, "\x09")[:16], "\x19\x02aaaaaa", "bbbbbbbb"}, // half a server
+				{rdnss("\xff\x02", "\x01\x02"), rdnss("", "\x00\x01")},   // what is no machine
+				{"\x19\x00\x00\x00\x00\x00\x0e\x10"},                     // no length: the kernel drops it
+				{prefix, rdnss(good, "\x05"), rdnss(good, strings.Repeat("\x06", 80))},
+			} {
+				if _, err := l.f.Write(advertisement(options...)); err != nil {
+					return
+				}
+			}
+		}
+	}()
+	s := b.comes("dhcp", 1, true)
+	if dns := s.DNS(); len(s.Given) != 1 || s.Given[0].How != SLAAC || s.Given[0].Gateway != netip.MustParseAddr("fe80::bad") ||
+		len(dns) != 2 || dns[0] != netip.MustParseAddr("fd00:db8::5") || dns[1] != netip.MustParseAddr("fd00:db8::6") {
+		t.Errorf("%+v", s)
+	}
+	if len(b.said) > maxTold {
+		t.Errorf("%d lines on the console: %q", len(b.said), b.said)
+	}
+}

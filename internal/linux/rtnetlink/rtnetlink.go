@@ -3,7 +3,7 @@
 
 // Package rtnetlink speaks as much of the kernel's NETLINK_ROUTE (rtnetlink(7), include/uapi/linux/rtnetlink.h and if_link.h) as it takes to
 // bring a network card up: links, addresses, routes, VLANs, and word of changes. It is no general library: what is not needed is not there,
-// which is 90 kB of a compressed program less than one that has it.
+// which makes a compressed program 80 kB smaller than one that has it.
 package rtnetlink
 
 import (
