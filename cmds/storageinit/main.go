@@ -12,7 +12,7 @@
 // below DIR as sys, proc, dev and etc, with files for block devices. It needs no privilege but to read those. The exit status is 0 if
 // an image would be entered, 1 if none would or something failed, 2 if the command line makes no sense.
 //
-// As PID 1 it starts itself with --load-module FILE PARAMETERS or --probe DEVICE, where the kernel may wait for ever.
+// As PID 1 it starts itself with --load-module FILE PARAMETERS, --probe DEVICE or --hold, where the kernel may wait for ever.
 package main
 
 import (

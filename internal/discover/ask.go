@@ -25,7 +25,7 @@ var ErrSilent = errors.New("no answer")
 
 // question is something that is being read from a disk. It may never come back: a dying disk is given up by the kernel after minutes,
 // or not at all. So a goroutine of its own reads, and nobody needs to wait for that. A read from the page cache can be killed, which keeps
-// the thread that waits in it from holding up the next init (execve(2) ends all threads first).
+// the thread that waits in it from holding up the next init (execve(2) ends all threads first); closing the disk cannot.
 type question struct {
 	node  string
 	since time.Time

@@ -41,6 +41,7 @@ type boot struct {
 	images  map[string]*apply.Image
 	unready map[string]error // partitions that could not be opened at the last look
 	silent  map[string]bool  // disks and partitions of which it was said that they do not answer
+	holder  *os.File         // while it is open, another process holds those
 	passed  map[plan.Stage]bool
 	source  plan.Source // the one that is at work, empty before the first
 	told    []string    // refusals that were written to the log
@@ -447,6 +448,7 @@ func (b *boot) enter(a *resolve.Action, img *resolve.Image) error {
 	}
 	b.calm()
 	b.tpm.close()
+	b.holdSilent()
 	b.devices.close()
 	b.control.Close()
 	lost, err := handoff.Enter(handoff.Next{Tree: m, Usr: tree.Designator == gpt.Usr, Initrd: tree.Kind == plan.KindInitrd, Init: tree.Init, Args: b.args, Env: b.env, HasExtra: hasExtra, Except: inMemory(a)})

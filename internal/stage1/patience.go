@@ -108,7 +108,11 @@ func (d *devices) inOrder(module string) bool {
 const (
 	asideLoad  = "--load-module" // FILE PARAMETERS
 	asideProbe = "--probe"       // DEVICE, below /sys
+	asideHold  = "--hold"        // what was inherited, until standard input ends and a little longer
 )
+
+// holdTime is how much longer: the kernel closes what is to be closed before it runs another program, one descriptor after the other.
+const holdTime = 2 * time.Second
 
 // aside has another process do that.
 func (d *devices) aside(args ...string) error {
@@ -165,7 +169,28 @@ func runAside(args []string) (is bool, err error) {
 		defer sys.Close()
 		return true, probe(sys, args[1])
 	}
+	if len(args) == 1 && args[0] == asideHold {
+		_, _ = os.Stdin.Read(make([]byte, 1)) // nobody writes: this waits for the end
+		time.Sleep(holdTime)
+		return true, nil
+	}
 	return false, nil
+}
+
+// holdSilent has another process hold the disks that have not answered, so that the next init need not wait for them.
+func (b *boot) holdSilent() {
+	silent := b.machine.Silent()
+	if len(silent) == 0 {
+		return
+	}
+	end, err := process.StartHolder([]string{"storageinit", asideHold}, func(name string) bool {
+		_, is := silent[path.Base(name)]
+		return is && path.Dir(name) == "/dev"
+	})
+	if err != nil {
+		b.log.Warn("%v: the next init runs when %d disks have answered", err, len(silent))
+	}
+	b.holder = end // closed by execve
 }
 
 // nudge looks for modules whose loading does not end, says so once, and has the kernel probe the devices behind the one that does not

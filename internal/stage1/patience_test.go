@@ -104,7 +104,7 @@ func TestInOrder(t *testing.T) {
 
 // TestAside: the other process is told apart from somebody who makes a mistake, and says what fails.
 func TestAside(t *testing.T) {
-	for _, args := range [][]string{nil, {"--dry-run"}, {asideLoad}, {asideLoad, "x"}, {asideProbe}, {asideProbe, "a", "b"}} {
+	for _, args := range [][]string{nil, {"--dry-run"}, {asideLoad}, {asideLoad, "x"}, {asideProbe}, {asideProbe, "a", "b"}, {asideHold, "x"}} {
 		if is, err := runAside(args); is || err != nil {
 			t.Errorf("%q: %v, %v", args, is, err)
 		}

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -185,5 +187,58 @@ func TestStartSelf(t *testing.T) {
 		if state, err := p.Wait(); err != nil || state.Success() != want {
 			t.Errorf("%s: %v, %v", args, state, err)
 		}
+	}
+}
+
+// TestStartHolder: the other process has what was named, and nothing else, until the returned file is closed.
+func TestStartHolder(t *testing.T) {
+	if os.Getenv("HOLDER") != "" {
+		// The other process: says what it has behind the standard files.
+		for fd := 3; fd < 100; fd++ {
+			if name, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd)); err == nil && strings.Contains(name, "held") {
+				if err := os.WriteFile(name+".seen", nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if n, err := os.Stdin.Read(make([]byte, 1)); n != 0 || err == nil {
+			t.Fatal("standard input holds something")
+		}
+		if err := os.WriteFile(os.Getenv("HOLDER"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	dir := t.TempDir()
+	end := filepath.Join(dir, "end")
+	t.Setenv("HOLDER", end)
+	for _, name := range []string{"held1", "held2", "other"} {
+		f, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+	}
+	keep, err := StartHolder([]string{"holder", "-test.run=^TestStartHolder$"}, func(path string) bool { return strings.Contains(path, "held") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	appears := func(name string) bool {
+		for start := time.Now(); time.Since(start) < 20*time.Second; time.Sleep(10 * time.Millisecond) {
+			if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+				return true
+			}
+		}
+		return false
+	}
+	if !appears("held1.seen") || !appears("held2.seen") {
+		t.Error("the other process has not what was to be held")
+	}
+	if _, err := os.Stat(end); err == nil {
+		t.Error("it has ended")
+	}
+	keep.Close()
+	if !appears("end") {
+		t.Error("it does not end")
 	}
 }
