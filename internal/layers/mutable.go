@@ -143,6 +143,9 @@ func plan(r Request) (*Stack, error) {
 			return nil, err
 		}
 	}
+	if len(r.Extensions) == 0 && imported == nil && s.Upper == "" {
+		return nil, nil // it could have been mutable, but nothing is there for that
+	}
 	s.ReadOnly = s.Upper == ""
 	if r.Class == Confext {
 		s.NoSuid, s.NoExec = true, true
