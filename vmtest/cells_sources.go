@@ -14,7 +14,7 @@ import (
 )
 
 func stagesSources() []Stage1 {
-	return []Stage1{{Name: "pmem", Classes: []string{"virtio", "pmem"}}}
+	return []Stage1{{Name: "pmem", Classes: []string{"virtio", "pmem"}}, {Name: "with-image", Image: "signed"}}
 }
 
 // secondInitrd is an image in a second archive of the boot loader's.
@@ -40,6 +40,8 @@ func cellsSources() []Cell {
 	cells := []Cell{
 		{Name: "initrd-second", Test: true, Doc: "no disk at all, the image in a second initrd: the ESP is not waited for until ddi.timeout= is over", Delivered: secondInitrd("signed"),
 			Verdict: Entered, Must: []string{from, "read-image: /ddi/signed.raw: 6291456 bytes in 1 extents", "in place in 2 pieces", "entering initrd:/ddi/signed.raw", guest.Sentence}, Check: inInitramfs("/ddi/signed.raw")},
+		{Name: "initrd-own", Doc: "Secure Boot, the image in stage 1's own archive, and nothing on the ESP", Firmware: SecureBoot, Stage1: "with-image", Disks: []Disk{{}},
+			Verdict: Entered, Must: []string{"Secure Boot on", from, "entering initrd:/ddi/signed.raw", guest.Sentence}, Check: inInitramfs("/ddi/signed.raw")},
 		{Name: "initrd-only", Doc: "ddi.source=initrd waits for no disk", Cmdline: "ddi.source=initrd", Disks: []Disk{onESP("signed9")}, Delivered: secondInitrd("signed"),
 			Verdict: Entered, Must: []string{"storage: initrd", "entering initrd:/ddi/signed.raw", guest.Sentence}, MustNot: []string{"vda1"}, Check: inInitramfs("/ddi/signed.raw")},
 		{Name: "initrd-newest", Doc: "of two images in memory the newer one is entered", Cmdline: "ddi.source=initrd", Delivered: secondInitrd("signed9", "signed10"),

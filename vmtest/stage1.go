@@ -85,6 +85,17 @@ func (w *Workshop) Stage1(ctx context.Context, name, kernelName string, compress
 	if o.Files, err = w.caFiles(s.CA); err != nil {
 		return "", err
 	}
+	if s.Image != "" {
+		file, err := w.Image(ctx, s.Image)
+		if err != nil {
+			return "", err
+		}
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		o.Files = append(o.Files, initramfs.File{Name: initramfs.ImageDir + "/" + s.Image + ".raw", Data: b, Mode: 0o444})
+	}
 	return w.make("stage1-"+s.Name+"-"+cmp.Or(kernelName, "cloud")+"."+string(o.Compression), []any{w.self, s, base, k, set, o.Certificates, o.Files, w.hostKey(&s)}, func(tmp string) error {
 		if o.Modules, err = w.modules(ctx, &s, k); err != nil {
 			return err

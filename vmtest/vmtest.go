@@ -223,6 +223,8 @@ type Stage1 struct {
 	// Compression is that of the archive; the default is none for a kernel that QEMU starts, zstd in a UKI.
 	Compression initramfs.Compression `json:"compression,omitempty"`
 	FileSystems []string              `json:"file_systems,omitempty"` // default erofs
+	// Image names one that lies in the archive.
+	Image string `json:"image,omitempty"`
 	// Trust names keys whose certificates are the trust store; nil is "ddi". An empty list trusts nobody.
 	Trust []string `json:"trust,omitempty"`
 	// Set are lines of stage1.conf; default "id=debian".

@@ -40,6 +40,8 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 	var trust, settings list
 	flags.Var(&trust, "trust", "accept what the key of this certificate (PEM) signed: `FILE`; can be given several times")
 	flags.Var(&settings, "set", "a line `KEY=VALUE` of stage1.conf; can be given several times")
+	var images list
+	flags.Var(&images, "image", "carry this boot image, for ddi.source=initrd: `FILE`; can be given several times")
 	ca := flags.String("ca", "", "check https servers with these CA certificates (PEM), for templates with ddifetch: `FILE`")
 	compress := flags.String("compress", "zstd", "zstd, xz or none")
 	asJSON := flags.Bool("json", false, "print JSON: the size of every part")
@@ -80,6 +82,11 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 	if o.Files, err = caFiles(*ca); err != nil {
 		return err
 	}
+	carried, err := imageFiles(images)
+	if err != nil {
+		return err
+	}
+	o.Files = append(o.Files, carried...)
 	p := terminal.NewProgress(env.Stderr)
 	img, err := initramfs.Build(ctx, o, func(what string) { p.Step(what, 0, 0) })
 	p.Done()
@@ -161,6 +168,23 @@ func caFiles(name string) ([]initramfs.File, error) {
 		return nil, fmt.Errorf("cannot use --ca %s: %w", name, err)
 	}
 	return []initramfs.File{{Name: initramfs.CAFile, Data: b}}, nil
+}
+
+// imageFiles reads the boot images that stage 1 carries, and puts them where it looks for them.
+func imageFiles(names list) ([]initramfs.File, error) {
+	var out []initramfs.File
+	for _, name := range names {
+		base := filepath.Base(name)
+		if !strings.HasSuffix(strings.ToLower(base), ".raw") {
+			return nil, fmt.Errorf("cannot use --image %s: stage 1 looks for files *.raw", name)
+		}
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("cannot use --image %s: %w", name, err)
+		}
+		out = append(out, initramfs.File{Name: initramfs.ImageDir + "/" + base, Data: b, Mode: 0o444})
+	}
+	return out, nil
 }
 
 // addClasses adds the classes of a list, and what goes with network cards if there are any among them.

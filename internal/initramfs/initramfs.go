@@ -28,6 +28,8 @@ const (
 	TrustStore  = "etc/verity.d"
 	// CAFile is where programs look for the certificates of those who sign those of https servers, as in Debian.
 	CAFile = "etc/ssl/certs/ca-certificates.crt"
+	// ImageDir is where stage 1 looks for boot images that came with it.
+	ImageDir = "ddi"
 )
 
 // Sentinels of Build.
