@@ -37,10 +37,9 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 	var host hostFlags
 	host.define(flags)
 	features := flags.String("fs", "erofs", "file systems of images, a list out of erofs, squashfs, ext4")
-	var trust, settings list
+	var trust, settings, images list
 	flags.Var(&trust, "trust", "accept what the key of this certificate (PEM) signed: `FILE`; can be given several times")
 	flags.Var(&settings, "set", "a line `KEY=VALUE` of stage1.conf; can be given several times")
-	var images list
 	flags.Var(&images, "image", "carry this boot image, for ddi.source=initrd: `FILE`; can be given several times")
 	ca := flags.String("ca", "", "check https servers with these CA certificates (PEM), for templates with ddifetch: `FILE`")
 	compress := flags.String("compress", "zstd", "zstd, xz or none")
@@ -79,14 +78,9 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 	if o.Certificates, o.Config, err = baked(trust, settings); err != nil {
 		return err
 	}
-	if o.Files, err = caFiles(*ca); err != nil {
+	if o.Files, err = moreFiles(*ca, images); err != nil {
 		return err
 	}
-	carried, err := imageFiles(images)
-	if err != nil {
-		return err
-	}
-	o.Files = append(o.Files, carried...)
 	p := terminal.NewProgress(env.Stderr)
 	img, err := initramfs.Build(ctx, o, func(what string) { p.Step(what, 0, 0) })
 	p.Done()
@@ -153,6 +147,16 @@ func moduleOptions(config, class, features string, host *kmodules.Host) (kmodule
 		}
 	}
 	return o, nil
+}
+
+// moreFiles are those of --ca and --image.
+func moreFiles(ca string, images list) ([]initramfs.File, error) {
+	out, err := caFiles(ca)
+	if err != nil {
+		return nil, err
+	}
+	carried, err := imageFiles(images)
+	return append(out, carried...), err
 }
 
 // caFiles reads the CA certificates, if there are to be any, and puts them where ddifetch looks for them.
