@@ -76,6 +76,10 @@ func cellsNet() []Cell {
 		{Name: "net-grammar", Doc: "a network that is none is said before anything is tried", Cmdline: byAddress4 + " ddi.ip=192.0.2.7", Network: &Network{},
 			Verdict: Refused, Must: []string{"cannot use ddi.ip=192.0.2.7 from the kernel command line"}, MustNot: []string{"network: "}},
 	}
+	// The network has to outlive stage 1 where an image is used over it.
+	nbd := "nbd://[" + netlab.Address6 + "]/signed"
+	last := Cell{Name: "net-nbd-vlan", Group: "sources", Stage1: "network", Doc: "an NBD server that is to be had by IPv6 alone, in a VLAN: it still is when the next init reads", Cmdline: "ddi.source=nbd ddi.ip=dhcp,eth0.5 ddi.url=" + nbd,
+		Network: &Network{VLAN: 5, Dnsmasq: netlab.SLAAC, NBD: &NBD{Image: "signed"}}, Verdict: Entered, Must: []string{"eth0.5: fd00:db8:", "nbd offers 1 images", "entering " + nbd, guest.Sentence}, Check: overNBD(nbd)}
 	for i := range cells {
 		c := &cells[i]
 		c.Group = "sources"
@@ -89,7 +93,7 @@ func cellsNet() []Cell {
 			c.Check = networkSays
 		}
 	}
-	return cells
+	return append(cells, last)
 }
 
 // served finds sentences in what the servers wrote, whichever of them.
