@@ -33,7 +33,7 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 	goarch := flags.String("goarch", "", "build for another architecture, as Go calls it")
 	modules := flags.String("modules", "", "the kernel's modules: a tree with lib/modules in it, or lib/modules/RELEASE itself; without it none are carried")
 	release := flags.String("release", "", "the kernel's release, if the tree has several")
-	class := flags.String("class", "", "driver `CLASSES`, a list of these, or all, which are those of disks of which the kernel has a driver:\n"+describeClasses()+"default: "+defaultClasses+", where the kernel has them, and net with --config=network or debug; with --for-host: what is on the way to its disk, and a TPM")
+	class := flags.String("class", "", "driver `CLASSES`, a list of these, or all, which are those of disks of which the kernel has a driver:\n"+describeClasses()+"default: "+defaultClasses+", where the kernel has them, and net with --config=network; with --for-host: what is on the way to its disk, and a TPM")
 	var host hostFlags
 	host.define(flags)
 	features := flags.String("fs", "erofs", "file systems of images, a list out of erofs, squashfs, ext4")
@@ -126,7 +126,7 @@ func moduleOptions(config, class, features string, host *kmodules.Host) (kmodule
 	switch {
 	case class == "" && host == nil:
 		o.OptionalClasses = strings.Split(defaultClasses, ",")
-		if config == "debug" || config == "network" {
+		if config == "network" {
 			o.OptionalClasses = append(o.OptionalClasses, "net")
 			o.OptionalFeatures = append(o.OptionalFeatures, kmodules.NetworkFeatures()...)
 		}
