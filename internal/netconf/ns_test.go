@@ -286,16 +286,19 @@ func links(t *testing.T) []rtnetlink.Link {
 func TestNSChoice(t *testing.T) {
 	b := newBench(t, netlab.DHCP4...)
 	b.card("eth0")
+	plugged := make(chan error, 1)
 	go func() {
 		time.Sleep(700 * time.Millisecond)
 		ctx := context.Background()
-		err := errors.Join(b.Veth(ctx, "p-eth1", os.Getpid(), "eth1x"), b.IP(ctx, "link set p-eth1 down"))
+		err := b.IP(ctx, fmt.Sprintf("link add p-eth1 type veth peer name eth1x netns %d", os.Getpid()))
 		time.Sleep(700 * time.Millisecond)
-		if err = errors.Join(err, b.IP(ctx, "link set p-eth1 up")); err != nil {
-			t.Error(err)
-		}
+		plugged <- errors.Join(err, b.IP(ctx, "link set p-eth1 master "+netlab.Switch+" up"))
 	}()
-	b.check(b.comes("dhcp,eth1x", 1, true), "eth1x", map[string][3]string{DHCP4: {"192.0.2.1", netlab.Address4, dns4}})
+	state := b.comes("dhcp,eth1x", 1, true)
+	if err := <-plugged; err != nil {
+		t.Fatal(err)
+	}
+	b.check(state, "eth1x", map[string][3]string{DHCP4: {"192.0.2.1", netlab.Address4, dns4}})
 	i := slices.IndexFunc(links(t), func(l rtnetlink.Link) bool { return l.Name == "eth0" })
 	b.check(b.comes("dhcp,"+links(t)[i].MAC.String(), 1, true), "eth0", map[string][3]string{DHCP4: {"192.0.2.1", netlab.Address4, dns4}})
 }
