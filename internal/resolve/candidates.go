@@ -83,7 +83,7 @@ func nameOf(p string) version.Name {
 
 // isImageName reports whether a file is named like a boot image.
 func isImageName(p string) bool {
-	base := path.Base(p)
+	_, base := path.Split(p) // what ends in a slash is no file
 	for _, ext := range []string{".sysext.raw", ".confext.raw"} {
 		if _, is := cutSuffixFold(base, ext); is {
 			return false
