@@ -216,6 +216,7 @@ func TestNSDHCP4(t *testing.T) {
 }
 
 func TestNSIPv6(t *testing.T) {
+	kerneltest.NeedNamespace(t)
 	for _, test := range []struct {
 		name    string
 		dnsmasq []string
@@ -314,6 +315,7 @@ func TestNSAgain(t *testing.T) {
 
 // TestNSNothing: what is missing is said, while it is waited for and at the end.
 func TestNSNothing(t *testing.T) {
+	kerneltest.NeedNamespace(t)
 	for _, test := range []struct{ name, ip, want string }{
 		{"no card", "dhcp", "no network card with a driver"},
 		{"no such card", "dhcp,eth7", "no network card eth7: there is eth0"},
