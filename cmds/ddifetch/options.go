@@ -165,11 +165,7 @@ func (o *options) client(p *progress) (*fetch.Client, error) {
 
 // plan is who may have signed an index, and which image of it is wanted.
 func (o *options) plan() (*plan.Plan, error) {
-	places := o.trust
-	if len(places) == 0 {
-		places = ddi.TrustDirs()
-	}
-	p, err := ddi.ReadTrust(places, len(o.trust) == 0)
+	p, err := ddi.ReadStore(o.trust)
 	if err != nil {
 		return nil, err
 	}

@@ -30,11 +30,7 @@ func version(_ context.Context, env environment, _ *request) error {
 
 // open opens the image that the first argument names.
 func (o *request) open() (*ddi.Image, error) {
-	places := o.trust
-	if len(places) == 0 {
-		places = ddi.TrustDirs()
-	}
-	p, err := ddi.ReadTrust(places, len(o.trust) == 0)
+	p, err := ddi.ReadStore(o.trust)
 	if err != nil {
 		return nil, err
 	}

@@ -43,11 +43,7 @@ func (o *options) system(env environment) *sysext.System {
 
 // open judges an image with the trust store, which is read only if there is an image.
 func (o *options) open(path string, p policy.Policy) (*ddi.Image, error) {
-	places := o.trust
-	if len(places) == 0 {
-		places = ddi.TrustDirs()
-	}
-	store, err := ddi.ReadTrust(places, len(o.trust) == 0)
+	store, err := ddi.ReadStore(o.trust)
 	if err != nil {
 		return nil, err
 	}

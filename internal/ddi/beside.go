@@ -5,9 +5,7 @@ package ddi
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -25,11 +23,7 @@ func (d besideFile) Read(name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("more than %d bytes: %w", limit, fs.ErrInvalid)
-	}
-	return b, err
+	return discover.ReadSidecar(f, limit)
 }
 
 // Size implements [discover.Sidecars].
@@ -38,10 +32,7 @@ func (d besideFile) Size(name string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if !info.Mode().IsRegular() {
-		return 0, fmt.Errorf("not a file: %w", fs.ErrInvalid)
-	}
-	return info.Size(), nil
+	return discover.SidecarSize(info)
 }
 
 // isBare reports whether the image is a file system without a partition table, with its hash tree beside it; tableErr is why

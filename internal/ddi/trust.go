@@ -24,6 +24,14 @@ func TrustDirs() []string {
 // maxTrustFile bounds a file of the trust store, as in stage 1.
 const maxTrustFile = 1 << 20
 
+// ReadStore is [ReadTrust] of the places that somebody named, all of which have to be there, or of those of [TrustDirs] that are.
+func ReadStore(named []string) (*plan.Plan, error) {
+	if len(named) > 0 {
+		return ReadTrust(named, false)
+	}
+	return ReadTrust(TrustDirs(), true)
+}
+
 // ReadTrust makes a plan out of a trust store and of stage 1's baked-in settings, which exist only inside of a stage 1 and
 // bring its pins and its lists of denied things with them. places are certificate files and directories with *.crt files;
 // places that are not there are not an error if optional is set. Of files with the same name in several directories the

@@ -6,6 +6,7 @@ package discover
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
 
@@ -23,6 +24,23 @@ type Sidecars interface {
 	Read(name string, limit int64) ([]byte, error)
 	// Size returns a file's size in bytes, with the same error.
 	Size(name string) (int64, error)
+}
+
+// ReadSidecar reads an open file for [Sidecars]: all of it, or an error if it has more than limit bytes.
+func ReadSidecar(f io.Reader, limit int64) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = fmt.Errorf("more than %d bytes: %w", limit, fs.ErrInvalid)
+	}
+	return b, err
+}
+
+// SidecarSize returns the size in bytes for [Sidecars]; what is no file has none.
+func SidecarSize(info fs.FileInfo) (int64, error) {
+	if !info.Mode().IsRegular() {
+		return 0, fmt.Errorf("not a file: %w", fs.ErrInvalid)
+	}
+	return info.Size(), nil
 }
 
 // ReadBeside reads what lies beside the image called name: for NAME.raw NAME.roothash with NAME.roothash.p7s, else NAME.usrhash with

@@ -227,11 +227,7 @@ func (d inRoot) Read(name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = fmt.Errorf("more than %d bytes: %w", limit, fs.ErrInvalid)
-	}
-	return b, err
+	return ReadSidecar(f, limit)
 }
 
 // Size implements [Sidecars].
@@ -240,8 +236,5 @@ func (d inRoot) Size(name string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	if !info.Mode().IsRegular() {
-		return 0, fmt.Errorf("not a file: %w", fs.ErrInvalid)
-	}
-	return info.Size(), nil
+	return SidecarSize(info)
 }
