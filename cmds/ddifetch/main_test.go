@@ -18,16 +18,16 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/initddi/initddi/internal/clitest"
 	"github.com/smallstep/pkcs7"
 
 	"github.com/initddi/initddi/internal/index"
@@ -144,23 +144,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("STRANGER", filepath.Join(dir, "stranger.crt"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			// status CODE PROGRAM ARGS... demands an exit status.
-			"status": func(ts *testscript.TestScript, _ bool, args []string) {
-				want, err := strconv.Atoi(args[0])
-				ts.Check(err)
-				err = ts.Exec(args[1], args[2:]...)
-				got := 0
-				if exit, ok := err.(*exec.ExitError); ok {
-					got = exit.ExitCode()
-				} else {
-					ts.Check(err)
-				}
-				if got != want {
-					ts.Fatalf("exit status %d, want %d", got, want)
-				}
-			},
-		},
+		Cmds: clitest.Commands(),
 	})
 }
 
@@ -216,26 +200,7 @@ func TestCompletionTables(t *testing.T) {
 			names[i] += "="
 		}
 	}
-	for file, line := range map[string]string{
-		"../../completion/bash/ddifetch": "    opts='" + strings.Join(names, " ") + "'",
-		"../../completion/zsh/_ddifetch": "    opts=(" + strings.Join(names, " ") + ")",
-	} {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		found := regexp.MustCompile(`(?m)^    # flags\n(?:    opts=.*\n)?`)
-		want := "    # flags\n" + line + "\n"
-		if *update {
-			b = found.ReplaceAllLiteral(b, []byte(want))
-			if err := os.WriteFile(file, b, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if got := string(found.Find(b)); got != want {
-			t.Errorf("%s does not know what the program takes; -update corrects it. It has\n%swant\n%s", file, got, want)
-		}
-	}
+	clitest.CheckCompletion(t, "ddifetch", names, *update)
 }
 
 // TestManualNamesEveryFlag holds ddifetch(8) against the program.

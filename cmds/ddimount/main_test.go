@@ -6,15 +6,14 @@ package main
 import (
 	"flag"
 	"os"
-	"os/exec"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/initddi/initddi/internal/clitest"
 	"github.com/initddi/initddi/internal/ddi/dditest"
 	"github.com/initddi/initddi/internal/options"
 )
@@ -33,23 +32,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("ROOTHASH", s.RootHash)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			// status CODE PROGRAM ARGS... demands an exit status.
-			"status": func(ts *testscript.TestScript, _ bool, args []string) {
-				want, err := strconv.Atoi(args[0])
-				ts.Check(err)
-				err = ts.Exec(args[1], args[2:]...)
-				got := 0
-				if exit, ok := err.(*exec.ExitError); ok {
-					got = exit.ExitCode()
-				} else {
-					ts.Check(err)
-				}
-				if got != want {
-					ts.Fatalf("exit status %d, want %d", got, want)
-				}
-			},
-		},
+		Cmds: clitest.Commands(),
 	})
 }
 
@@ -97,26 +80,7 @@ func TestCompletionTables(t *testing.T) {
 			names = append(names, "--"+o)
 		}
 	}
-	for file, line := range map[string]string{
-		"../../completion/bash/ddimount": "    opts='" + strings.Join(names, " ") + "'",
-		"../../completion/zsh/_ddimount": "    opts=(" + strings.Join(names, " ") + ")",
-	} {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		found := regexp.MustCompile(`(?m)^    # flags\n(?:    opts=.*\n)?`)
-		want := "    # flags\n" + line + "\n"
-		if *update {
-			b = found.ReplaceAllLiteral(b, []byte(want))
-			if err := os.WriteFile(file, b, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if got := string(found.Find(b)); got != want {
-			t.Errorf("%s does not know what the program takes; -update corrects it. It has\n%swant\n%s", file, got, want)
-		}
-	}
+	clitest.CheckCompletion(t, "ddimount", names, *update)
 }
 
 // TestManualNamesEveryFlag holds ddimount(8) against the program.

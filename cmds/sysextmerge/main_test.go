@@ -10,11 +10,12 @@ import (
 	"os/exec"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/initddi/initddi/internal/clitest"
 )
 
 func TestMain(m *testing.M) {
@@ -25,24 +26,8 @@ func TestMain(m *testing.M) {
 // vmtest/differential.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			// status CODE PROGRAM ARGS... demands an exit status.
-			"status": func(ts *testscript.TestScript, _ bool, args []string) {
-				want, err := strconv.Atoi(args[0])
-				ts.Check(err)
-				err = ts.Exec(args[1], args[2:]...)
-				got := 0
-				if exit, ok := err.(*exec.ExitError); ok {
-					got = exit.ExitCode()
-				} else {
-					ts.Check(err)
-				}
-				if got != want {
-					ts.Fatalf("exit status %d, want %d", got, want)
-				}
-			},
-		},
+		Dir:  "testdata",
+		Cmds: clitest.Commands(),
 	})
 }
 
@@ -87,27 +72,7 @@ var update = flag.Bool("update", false, "write the tables of the completion scri
 
 // TestCompletionTables compares what the completion scripts know with what the program takes.
 func TestCompletionTables(t *testing.T) {
-	all := strings.Join(names(), " ")
-	for file, line := range map[string]string{
-		"../../completion/bash/sysextmerge": "    opts='" + all + "'",
-		"../../completion/zsh/_sysextmerge": "    opts=(" + all + ")",
-	} {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		found := regexp.MustCompile(`(?m)^    # flags\n(?:    opts=.*\n)?`)
-		want := "    # flags\n" + line + "\n"
-		if *update {
-			b = found.ReplaceAllLiteral(b, []byte(want))
-			if err := os.WriteFile(file, b, 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if got := string(found.Find(b)); got != want {
-			t.Errorf("%s does not know what the program takes; -update corrects it. It has\n%swant\n%s", file, got, want)
-		}
-	}
+	clitest.CheckCompletion(t, "sysextmerge", names(), *update)
 }
 
 // TestCompletionWorks runs the script in bash and asks for what a person would.
