@@ -9,11 +9,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -82,28 +80,6 @@ func control(t *testing.T) *dm.Control {
 	return c
 }
 
-// inUse lists the device mapper and loop devices that are there.
-func inUse() string {
-	var out []string
-	for _, pattern := range []string{"/sys/block/dm-*/dm/name", "/sys/block/loop*/loop/backing_file"} {
-		names, _ := filepath.Glob(pattern)
-		out = append(out, names...)
-	}
-	return strings.Join(out, " ")
-}
-
-// wantInUse waits for the devices to be what they were: the kernel takes them away in its own time.
-func wantInUse(t *testing.T, before string) {
-	t.Helper()
-	for range 300 {
-		if inUse() == before {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Errorf("left behind: %s, before: %s", inUse(), before)
-}
-
 func inits(plan.Kind) []string { return []string{"/sbin/init"} }
 
 // TestVMInPlaceAndCopied brings the image up in every way and reads all of it.
@@ -129,7 +105,7 @@ func TestVMInPlaceAndCopied(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			src := partition(t, file, test.piece)
 			src.BlockSize, src.Copy = test.block, test.ask
-			before := inUse()
+			before := kerneltest.InUse()
 			img, err := Attach("/dev", "test", c, src, a)
 			must(t, err)
 			if (img.Pieces > 0) != test.pieces || !errors.Is(img.Copied, test.copied) {
@@ -141,7 +117,7 @@ func TestVMInPlaceAndCopied(t *testing.T) {
 			}
 			must(t, img.Discard())
 			must(t, img.Discard())
-			wantInUse(t, before)
+			kerneltest.WantInUse(t, before)
 		})
 	}
 }
@@ -153,7 +129,7 @@ func TestVMTooLargeToCopy(t *testing.T) {
 	c := control(t)
 	src := partition(t, file, 512)
 	src.Copy = true
-	before := inUse()
+	before := kerneltest.InUse()
 	var said []int64
 	src.Memory.Say = func(why error, done, total int64) {
 		if !errors.Is(why, errAsked) || total <= 0 {
@@ -165,7 +141,7 @@ func TestVMTooLargeToCopy(t *testing.T) {
 	if img, err := Attach("/dev", "test", c, src, a); !errors.Is(err, ErrMemory) || img != nil || len(said) > 0 {
 		t.Errorf("got %v, said %v", err, said)
 	}
-	wantInUse(t, before)
+	kerneltest.WantInUse(t, before)
 	src.Memory.Limit = func() int64 { return int64(len(file)) }
 	img, err := Attach("/dev", "test", c, src, a)
 	must(t, err)
@@ -173,7 +149,7 @@ func TestVMTooLargeToCopy(t *testing.T) {
 		t.Errorf("said %v", said)
 	}
 	must(t, img.Discard())
-	wantInUse(t, before)
+	kerneltest.WantInUse(t, before)
 }
 
 func checkContent(t *testing.T, img *Image) {
@@ -203,7 +179,7 @@ func TestVMSettle(t *testing.T) {
 	file, a := sample(t)
 	for _, option := range []string{"", "panic_on_corruption"} {
 		src := partition(t, file, 64<<10)
-		before := inUse()
+		before := kerneltest.InUse()
 		c := control(t)
 		img, err := Attach("/dev", "test", c, src, a)
 		must(t, err)
@@ -223,7 +199,7 @@ func TestVMSettle(t *testing.T) {
 		}
 		f.Close()
 		must(t, m.Close())
-		wantInUse(t, before)
+		kerneltest.WantInUse(t, before)
 	}
 }
 
@@ -236,7 +212,7 @@ func TestVMTreeElsewhere(t *testing.T) {
 		src := partition(t, file[a.Data.Offset:][:a.Data.Length], 64<<10)
 		tree := partition(t, file[a.Hash.Offset:][:a.Hash.Length], 4096)
 		src.Copy, tree.Copy, src.Tree = ask, ask, &tree
-		before := inUse()
+		before := kerneltest.InUse()
 		two := *a
 		two.Data, two.Hash = dmtable.Region{Length: a.Data.Length}, dmtable.Region{Offset: a.Data.Length, Length: a.Hash.Length}
 		img, err := Attach("/dev", "test", c, src, &two)
@@ -245,7 +221,7 @@ func TestVMTreeElsewhere(t *testing.T) {
 			t.Errorf("copy %v: read as %q, %v", ask, fstype, err)
 		}
 		must(t, img.Discard())
-		wantInUse(t, before)
+		kerneltest.WantInUse(t, before)
 	}
 }
 
@@ -280,13 +256,13 @@ func TestVMDamaged(t *testing.T) {
 				b[test.flip] ^= 1
 			}
 			src := partition(t, b, 64<<10)
-			before := inUse()
+			before := kerneltest.InUse()
 			img, err := Attach("/dev", "test", c, src, test.a)
 			if test.attach != nil {
 				if !errors.Is(err, test.attach) || img != nil {
 					t.Errorf("%v, want %v", err, test.attach)
 				}
-				wantInUse(t, before)
+				kerneltest.WantInUse(t, before)
 				return
 			}
 			must(t, err)
@@ -297,7 +273,7 @@ func TestVMDamaged(t *testing.T) {
 				t.Error("it does not say that it is corrupt")
 			}
 			must(t, img.Discard())
-			wantInUse(t, before)
+			kerneltest.WantInUse(t, before)
 		})
 	}
 }
@@ -310,7 +286,7 @@ func TestVMDamagedLater(t *testing.T) {
 	// In the middle of the data lies the blob.
 	b[a.Data.Offset+a.Data.Length/2] ^= 1
 	src := partition(t, b, 64<<10)
-	before := inUse()
+	before := kerneltest.InUse()
 	img, err := Attach("/dev", "test", control(t), src, a)
 	must(t, err)
 	m, err := img.Mount("erofs", "/dev/"+img.Device)
@@ -325,14 +301,14 @@ func TestVMDamagedLater(t *testing.T) {
 		t.Error("it does not say that it is corrupt")
 	}
 	must(t, img.Discard())
-	wantInUse(t, before)
+	kerneltest.WantInUse(t, before)
 }
 
 func TestVMAttachFails(t *testing.T) {
 	kerneltest.NeedMachine(t)
 	file, a := sample(t)
 	src := partition(t, file, 64<<10)
-	before := inUse()
+	before := kerneltest.InUse()
 	c := control(t)
 	// The name is taken: the loop device that was made for it must go again.
 	_, err := c.Create("test", "")
@@ -349,5 +325,5 @@ func TestVMAttachFails(t *testing.T) {
 	if _, err := Attach("/dev", "test", c, src, a); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
-	wantInUse(t, before)
+	kerneltest.WantInUse(t, before)
 }

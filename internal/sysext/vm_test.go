@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/initddi/initddi/internal/ddi"
 	"github.com/initddi/initddi/internal/layers"
@@ -53,28 +52,6 @@ func (w world) install(t *testing.T, name, to string) {
 	write(t, w.root+to, string(b))
 }
 
-// inUse lists the device mapper and loop devices that are there.
-func inUse() string {
-	var out []string
-	for _, pattern := range []string{"/sys/block/dm-*/dm/name", "/sys/block/loop*/loop/backing_file"} {
-		names, _ := filepath.Glob(pattern)
-		out = append(out, names...)
-	}
-	return strings.Join(out, " ")
-}
-
-// wantInUse waits for the devices to be what they were: the kernel takes them away in its own time.
-func wantInUse(t *testing.T, before string) {
-	t.Helper()
-	for range 300 {
-		if inUse() == before {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Errorf("left behind: %s, before: %s", inUse(), before)
-}
-
 func (w world) want(t *testing.T, files map[string]string) {
 	t.Helper()
 	for name, text := range files {
@@ -87,7 +64,7 @@ func (w world) want(t *testing.T, files map[string]string) {
 // TestVMImages merges every kind of image beside a directory, and leaves nothing behind.
 func TestVMImages(t *testing.T) {
 	w := newMachineWorld(t)
-	before, devices := w.snapshot(t), inUse()
+	before, devices := w.snapshot(t), kerneltest.InUse()
 	w.install(t, "signed", "/var/lib/extensions/signed.raw")
 	w.install(t, "usr", "/var/lib/extensions/usr.sysext.raw")
 	w.install(t, "other", "/var/lib/extensions/other.raw")
@@ -117,14 +94,14 @@ func TestVMImages(t *testing.T) {
 	must(t, os.RemoveAll(w.root+"/var"))
 	must(t, os.RemoveAll(w.root+"/run"))
 	w.wantSame(t, before)
-	wantInUse(t, devices)
+	kerneltest.WantInUse(t, devices)
 	// The other class.
 	w.Class = layers.Confext
 	w.install(t, "conf", "/var/lib/confexts/conf.confext.raw")
 	must(t, w.Merge(Options{}))
 	w.want(t, map[string]string{"etc/conf": "1", "etc/file": "host", "etc/.systemd-confext/confexts": "conf\n"})
 	must(t, w.Unmerge())
-	wantInUse(t, devices)
+	kerneltest.WantInUse(t, devices)
 }
 
 // TestVMRefused: one image that must not be merged keeps all from being merged, and says why.
@@ -157,7 +134,7 @@ func TestVMRefused(t *testing.T) {
 				defer os.Remove(w.root + "/etc/initrd-release")
 			}
 			w.extension(t, "dir", "ID=_any\nSYSEXT_SCOPE=\"system initrd\"\n", map[string]string{"usr/bin/tool": "dir"})
-			before, devices := w.snapshot(t), inUse()
+			before, devices := w.snapshot(t), kerneltest.InUse()
 			w.install(t, test.name, test.at+"/"+test.name+".raw")
 			err := w.Merge(test.o)
 			var refusal *resolve.Refusal
@@ -175,7 +152,7 @@ func TestVMRefused(t *testing.T) {
 			for dir := test.at; dir != "/" && os.Remove(w.root+dir) == nil; dir = filepath.Dir(dir) {
 			}
 			w.wantSame(t, before)
-			wantInUse(t, devices)
+			kerneltest.WantInUse(t, devices)
 		})
 	}
 }
