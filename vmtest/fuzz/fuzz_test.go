@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 func TestLedger(t *testing.T) {
@@ -16,7 +17,7 @@ func TestLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	fat, gpt := target{module + "internal/fat", "FuzzWalk"}, target{module + "internal/gpt", "FuzzRead"}
-	for _, r := range []row{{gpt.String(), 999, "2026-11-25", "aa"}, {fat.String(), 1234567, "2026-11-25", "bb"}, {gpt.String(), 1000, "2026-11-26", "cc"}} {
+	for _, r := range []row{{gpt.String(), 999, 10 * time.Minute, "2026-11-25", "aa"}, {fat.String(), 1234567, 0, "2026-11-25", "bb"}, {gpt.String(), 1000, 330 * time.Second, "2026-11-26", "cc"}} {
 		l, err := readLedger(name)
 		if err != nil {
 			t.Fatal(err)
@@ -31,7 +32,10 @@ func TestLedger(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = "# Before\n\n" + ledgerBegin + "\n" + ledgerHead +
-		"| `internal/fat.FuzzWalk` | 1,234,567 | 2026-11-25 | `bb` |\n| `internal/gpt.FuzzRead` | 1,000 | 2026-11-26 | `cc` |\n" + ledgerEnd + "\nbehind\n"
+		"| `internal/fat.FuzzWalk` | 1,234,567 |  | 2026-11-25 | `bb` |\n| `internal/gpt.FuzzRead` | 1,000 | 5m30s | 2026-11-26 | `cc` |\n" + ledgerEnd + "\nbehind\n"
+	if got := minutes(10 * time.Minute); got != "10m" {
+		t.Errorf("ten minutes are written as %q", got)
+	}
 	if string(b) != want {
 		t.Errorf("the ledger is\n%s\nwanted\n%s", b, want)
 	}
@@ -39,11 +43,14 @@ func TestLedger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := l.of(fat, "bb"); got != 1234567 {
-		t.Errorf("the ledger has %d executions", got)
+	if got, span := l.of(fat, "bb"); got != 1234567 || span != 0 {
+		t.Errorf("the ledger has %d executions in %v", got, span)
 	}
-	if got := l.of(gpt, "aa"); got != 0 {
-		t.Errorf("executions of other sources count: %d", got)
+	if got, span := l.of(gpt, "cc"); got != 1000 || span != 330*time.Second {
+		t.Errorf("the ledger has %d executions in %v", got, span)
+	}
+	if got, span := l.of(gpt, "aa"); got != 0 || span != 0 {
+		t.Errorf("executions of other sources count: %d in %v", got, span)
 	}
 	for _, bad := range []string{"", ledgerBegin + "\n| a | b |\n" + ledgerEnd, ledgerBegin + "\n| a | many | c | d |\n" + ledgerEnd} {
 		if _, err := parseLedger(bad); err == nil {

@@ -9,21 +9,23 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The ledger is the table between these two lines of a Markdown file.
 const (
 	ledgerBegin = "<!-- ./just fuzz writes this table -->"
 	ledgerEnd   = "<!-- end of the table -->"
-	ledgerHead  = "| target | executions | last run | sources |\n|---|---|---|---|\n"
+	ledgerHead  = "| target | executions | time | last run | sources |\n|---|---|---|---|---|\n"
 )
 
 // row is what is known of a target.
 type row struct {
 	Target     string
 	Executions int64
-	Date       string // of the last run
-	Sources    string // which sources were executed
+	Time       time.Duration // by the clock, with one worker
+	Date       string        // of the last run
+	Sources    string        // which sources were executed
 }
 
 // ledger is a file with the table.
@@ -55,8 +57,8 @@ func parseLedger(text string) (*ledger, error) {
 	l := &ledger{before: before, after: after}
 	for line := range strings.Lines(strings.TrimPrefix(table, ledgerHead)) {
 		cells := strings.Split(strings.Trim(line, "| \n"), "|")
-		if len(cells) != 4 {
-			return nil, fmt.Errorf("line %q has %d cells, wanted 4", line, len(cells))
+		if len(cells) != 5 {
+			return nil, fmt.Errorf("line %q has %d cells, wanted 5", line, len(cells))
 		}
 		for i := range cells {
 			cells[i] = strings.Trim(cells[i], " `")
@@ -65,7 +67,13 @@ func parseLedger(text string) (*ledger, error) {
 		if err != nil {
 			return nil, fmt.Errorf("line %q: %w", line, err)
 		}
-		l.rows = append(l.rows, row{cells[0], n, cells[2], cells[3]})
+		var span time.Duration
+		if cells[2] != "" {
+			if span, err = time.ParseDuration(cells[2]); err != nil {
+				return nil, fmt.Errorf("line %q: %w", line, err)
+			}
+		}
+		l.rows = append(l.rows, row{cells[0], n, span, cells[3], cells[4]})
 	}
 	return l, nil
 }
@@ -74,20 +82,20 @@ func (l *ledger) String() string {
 	var b strings.Builder
 	b.WriteString(l.before + ledgerBegin + "\n" + ledgerHead)
 	for _, r := range l.rows {
-		fmt.Fprintf(&b, "| `%s` | %s | %s | `%s` |\n", r.Target, thousands(r.Executions), r.Date, r.Sources)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | `%s` |\n", r.Target, thousands(r.Executions), minutes(r.Time), r.Date, r.Sources)
 	}
 	b.WriteString(ledgerEnd + l.after)
 	return b.String()
 }
 
-// of returns how often a target was executed with these sources.
-func (l *ledger) of(t target, sources string) int64 {
+// of returns how often, and how long, a target was executed with these sources.
+func (l *ledger) of(t target, sources string) (executions int64, span time.Duration) {
 	for _, r := range l.rows {
 		if r.Target == t.String() && r.Sources == sources {
-			return r.Executions
+			return r.Executions, r.Time
 		}
 	}
-	return 0
+	return 0, 0
 }
 
 // set puts a row in the place of the target's, or where it belongs by its name.
@@ -110,6 +118,17 @@ func (l *ledger) write() error {
 		return fmt.Errorf("cannot write the ledger: %w", err)
 	}
 	return nil
+}
+
+// minutes writes a time in minutes and seconds, and none as nothing: runs of so many executions are not timed.
+func minutes(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	if d = d.Round(time.Second); d%time.Minute != 0 {
+		return d.String()
+	}
+	return strings.TrimSuffix(d.String(), "0s")
 }
 
 // thousands writes a number with commas.

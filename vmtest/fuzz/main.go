@@ -7,7 +7,7 @@
 //
 // A TARGET is a part of PACKAGE.NAME, "hostile" (the default: what stage 1 reads before anything is verified) or "all". The ledger
 // counts executions of the sources as they are: a target whose package, or one of this module that it imports, has changed begins at
-// none. --executions is what the ledger shall say, so running the same command again goes on where the last one was stopped.
+// none. --executions and --time are what the ledger shall say, so running the same command again goes on where the last one was stopped.
 // An input that fails stays where Go's fuzzer puts it, in the package's testdata, and is a seed of every test from then on.
 package main
 
@@ -32,10 +32,13 @@ func hostile() []string {
 // round is how many executions a run of the fuzzer does before the ledger is written and the next target has its turn.
 const round = 1_000_000
 
+// spell is the same with --time.
+const spell = 5 * time.Minute
+
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("fuzz", flag.ContinueOnError)
 	executions := flags.Int64("executions", round, "go on until the ledger says `N` for each target")
-	span := flags.Duration("time", 0, "run each target for this `TIME` instead, such as 10m")
+	span := flags.Duration("time", 0, "go on until the ledger says `TIME` instead, such as 10m")
 	list := flags.Bool("list", false, "list the targets, and run nothing")
 	name := flags.String("ledger", "docs/SECURITY.md", "the `FILE` with the ledger")
 	if err := flags.Parse(args); err != nil {
@@ -89,26 +92,31 @@ func turn(ctx context.Context, t target, ledger string, executions int64, span t
 	if err != nil {
 		return false, err
 	}
-	had := before.of(t, sources)
-	fuzzTime := span.String()
+	had, took := before.of(t, sources)
+	if had >= executions && span == 0 || took >= span && span != 0 {
+		fmt.Printf("%s: %s executions %s\n", t, thousands(had), minutes(took))
+		return false, nil
+	}
+	now := min(spell, span-took)
+	fuzzTime := now.String()
 	if span == 0 {
-		if had >= executions {
-			fmt.Printf("%s: %s executions\n", t, thousands(had))
-			return false, nil
-		}
-		fuzzTime = fmt.Sprintf("%dx", min(round, executions-had))
+		now, fuzzTime = 0, fmt.Sprintf("%dx", min(round, executions-had))
 	}
 	n, output, err := t.fuzz(ctx, fuzzTime)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
+	}
+	if err != nil {
+		now = 0 // it ended early
 	}
 	// Read again: another run may have written meanwhile.
 	l, lerr := readLedger(ledger)
 	if lerr != nil {
 		return false, lerr
 	}
-	had = l.of(t, sources) + n
-	l.set(row{Target: t.String(), Executions: had, Date: time.Now().UTC().Format(time.DateOnly), Sources: sources})
+	had, took = l.of(t, sources)
+	had, took = had+n, took+now
+	l.set(row{Target: t.String(), Executions: had, Time: took, Date: time.Now().UTC().Format(time.DateOnly), Sources: sources})
 	if werr := l.write(); werr != nil {
 		return false, werr
 	}
@@ -116,8 +124,8 @@ func turn(ctx context.Context, t target, ledger string, executions int64, span t
 		fmt.Printf("FAIL %s after %s executions\n%s\n", t, thousands(had), output)
 		return false, command.ErrFailed
 	}
-	fmt.Printf("%s: %s executions\n", t, thousands(had))
-	return span == 0 && had < executions, nil
+	fmt.Printf("%s: %s executions %s\n", t, thousands(had), minutes(took))
+	return span == 0 && had < executions || took < span, nil
 }
 
 // choose returns the targets that the arguments name.
