@@ -8,8 +8,13 @@ import (
 	"flag"
 
 	"github.com/initddi/initddi/internal/bless"
+	"github.com/initddi/initddi/internal/status"
 )
 
 func runBless(_ context.Context, env environment, flags *flag.FlagSet, args []string) error {
 	return bless.Command(env.Stdout, flags, args)
+}
+
+func runStatus(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
+	return status.Command(ctx, env.Stdout, flags, args)
 }

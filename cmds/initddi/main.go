@@ -52,6 +52,7 @@ func verbs() []verb {
 		{"disk", "--output FILE", "make a disk with an EFI system partition", runDisk},
 		{"boot", "DISK", "boot a disk in QEMU", runBoot},
 		{"inspect", "FILE", "say what is in an image, a UKI or a stage 1", runInspect},
+		{"status", "", "say how the running system was booted", runStatus},
 		{"bless", "", "tell stage 1 that the running image came up well", runBless},
 		{"measure", "", "predict what a boot writes into the TPM's PCRs", runMeasure},
 		{"capture", "--output FILE", "record a machine as stage 1 sees it, for a bug report", runCapture},

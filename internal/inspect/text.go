@@ -14,6 +14,7 @@ import (
 
 	"github.com/initddi/initddi/internal/ddi"
 	"github.com/initddi/initddi/internal/report"
+	"github.com/initddi/initddi/internal/status"
 )
 
 // Print writes the report for people.
@@ -275,7 +276,7 @@ func (p printer) boot(b *report.Boot) {
 		p.field("Secure Boot", map[bool]string{true: "on", false: "off"}[*b.SecureBoot])
 	}
 	if c := b.Chosen; c != nil {
-		p.field("Entered", entered(c))
+		p.field("Entered", status.Entered(c))
 		p.field("Root Hash", c.RootHash)
 		if c.Signer != "" {
 			p.field("Signer", fmt.Sprintf("%s, certificate %s", c.Signer, c.SignerHash))
@@ -303,19 +304,4 @@ func (p printer) boot(b *report.Boot) {
 		rows = append(rows, []string{s.Name, fmt.Sprintf("%.3f s", float64(s.Start)/1e6), fmt.Sprintf("%.1f ms", float64(s.Usec)/1e3), s.Text})
 	}
 	p.table(rows)
-}
-
-// entered says where the image that a boot entered came from. A report of before there were several sources names none.
-func entered(c *report.Chosen) string {
-	switch c.Source {
-	case "", "esp":
-		return fmt.Sprintf("%s on /dev/%s (PARTUUID=%s), in %d pieces", c.Path, c.Node, c.Partition, len(c.Extents))
-	case "initrd":
-		return c.Path + " in memory, out of the initramfs"
-	case "http":
-		return fmt.Sprintf("%s, fetched into memory, %d bytes", c.URL, c.Received)
-	case "nbd":
-		return c.URL + " by /dev/" + c.Node
-	}
-	return fmt.Sprintf("/dev/%s (%s)", c.Node, c.Source)
 }

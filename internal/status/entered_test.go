@@ -1,7 +1,7 @@
 // Copyright 2026 the initddi Authors. All rights reserved.
 // Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
 
-package inspect
+package status
 
 import (
 	"testing"
@@ -20,11 +20,11 @@ func TestEntered(t *testing.T) {
 		"nbd://a/os by /dev/nbd0":                                   {Source: "nbd", Node: "nbd0", Path: "os.raw", URL: "nbd://a/os"},
 		"/loader/ddi/os.raw on /dev/vda1 (PARTUUID=P), in 2 pieces": now,
 	} {
-		if got := entered(&c); got != want {
+		if got := Entered(&c); got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	if entered(&esp) != entered(&now) {
+	if Entered(&esp) != Entered(&now) {
 		t.Error("an older report reads otherwise")
 	}
 }
