@@ -304,15 +304,14 @@ func (b *builder) takeImage(u used) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if b.Class == layers.Sysext && !b.o.Force {
-		tree, err := os.Open(u.tree)
-		if err != nil {
-			return "", err
-		}
-		defer tree.Close()
-		if err := forbiddenIn(tree, u.Name); err != nil {
-			return "", err
-		}
+	tree, err := os.Open(u.tree)
+	if err != nil {
+		return "", err
+	}
+	defer tree.Close()
+	what, err := b.contents(tree, false, b.o.Force)
+	if err := refuse(u.Name, what, err); err != nil {
+		return "", err
 	}
 	return m.RootHash, nil
 }

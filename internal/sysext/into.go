@@ -4,7 +4,6 @@
 package sysext
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -122,6 +121,10 @@ func (b *builder) takeGiven(g Given, host layers.Host) error {
 		b.leaveOut(g.Name, fmt.Errorf("has a name that no extension can have: %w", os.ErrInvalid))
 		return nil
 	}
+	if _, err := os.Lstat(u.tree); err == nil {
+		b.leaveOut(g.Name, fmt.Errorf("has the name of another: %w", os.ErrExist))
+		return nil
+	}
 	at := u.tree
 	if g.Usr {
 		at += "/usr"
@@ -132,18 +135,18 @@ func (b *builder) takeGiven(g Given, host layers.Host) error {
 	if err := g.Tree.Attach(at); err != nil {
 		return err
 	}
-	if b.Class == layers.Sysext {
-		tree, err := os.Open(u.tree)
-		if err != nil {
-			return err
-		}
-		defer tree.Close()
-		if err := forbiddenIn(tree, g.Name); errors.Is(err, ErrForbidden) {
-			b.leaveOut(g.Name, fmt.Errorf("has /usr/lib/os-release: %w", ErrForbidden))
-			return nil
-		} else if err != nil {
-			return err
-		}
+	dir, err := os.Open(u.tree)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	what, err := b.contents(dir, true, false)
+	if err != nil {
+		return refuse(g.Name, "", err)
+	}
+	if what != "" {
+		b.leaveOut(g.Name, fmt.Errorf("has %s: %w", what, ErrForbidden))
+		return nil
 	}
 	return b.judge(u, host)
 }

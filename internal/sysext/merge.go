@@ -6,12 +6,10 @@ package sysext
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
 
-	"github.com/initddi/initddi/internal/layers"
 	"github.com/initddi/initddi/internal/linux/inroot"
 	"github.com/initddi/initddi/internal/linux/mount"
 )
@@ -83,36 +81,14 @@ func (s *System) usable(root *os.File) ([]Image, error) {
 		return nil, err
 	}
 	for _, img := range images {
-		if s.Class != layers.Sysext || img.Type != "directory" && img.Type != "subvolume" {
+		if img.Type != "directory" && img.Type != "subvolume" {
 			continue
 		}
-		if err := forbidden(img); err != nil {
+		if err := s.forbidden(img); err != nil {
 			return nil, err
 		}
 	}
 	return images, nil
-}
-
-// forbidden refuses an extension that would change what the system says it is.
-func forbidden(img Image) error {
-	tree, err := os.Open(img.Path)
-	if err != nil {
-		return fmt.Errorf("cannot look into the extension %s: %w", img.Name, err)
-	}
-	defer tree.Close()
-	return forbiddenIn(tree, img.Name)
-}
-
-func forbiddenIn(tree *os.File, name string) error {
-	h, err := inroot.Handle(tree, "/usr/lib/os-release")
-	if err == nil {
-		h.Close()
-		return fmt.Errorf("cannot merge the extension %s: it has /usr/lib/os-release: %w", name, ErrForbidden)
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cannot look into the extension %s: %w", name, err)
-	}
-	return nil
 }
 
 // writable reports whether something that is merged is written to a directory, and not to memory.

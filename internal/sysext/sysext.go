@@ -34,7 +34,7 @@ var (
 	// ErrMerged says that there is a merge already.
 	ErrMerged = errors.New("extensions are merged already")
 	// ErrForbidden says that an extension has something that no extension may have.
-	ErrForbidden = errors.New("an extension must not replace the system's os-release")
+	ErrForbidden = errors.New("no extension may have that")
 	// ErrMeta says that a hierarchy looks like a merged one and is none that can be understood.
 	ErrMeta = errors.New("its metadata makes no sense")
 )

@@ -5,6 +5,9 @@ package attack
 
 import (
 	"strings"
+
+	"github.com/initddi/initddi/internal/layers"
+	"github.com/initddi/initddi/internal/sysext"
 )
 
 // Verdict is what must come of a tampered disk.
@@ -49,6 +52,11 @@ const (
 	Backup      Layer = "backup"       // harmless: the other copy of a partition table was read
 	Unread      Layer = "unread"       // harmless: nobody reads what was altered, or it is not what a decision depends on
 	Accepted    Layer = "accepted"     // harmless: it was looked at, and is as good
+	Name        Layer = "name"         // extensions: what nothing can be called that is one
+	Match       Layer = "match"        // extensions: the system that it is for
+	Contents    Layer = "contents"     // extensions: what none may have
+	Merge       Layer = "merge"        // extensions: what the kernel or the order of layers does not allow
+	Flags       Layer = "flags"        // extensions, contained: how the merged hierarchy is mounted
 )
 
 // sentences returns how a refusal by the layer begins, behind the candidate's name, in one of these ways; nil for a layer that refuses nothing.
@@ -92,6 +100,14 @@ func (l Layer) sentences() []string {
 		return []string{"refused (identity): "}
 	case Init:
 		return []string{"refused (init): "}
+	case Name:
+		return []string{"there is no extension of that name", "has a name that no extension can have"}
+	case Match:
+		return []string{"it is for another system: ", "it does not say which system it is for"}
+	case Contents:
+		return []string{": no extension may have that"}
+	case Merge:
+		return []string{"cannot merge into /", "cannot make the mount point ", "cannot use the mount point ", "in the extension tool: "}
 	}
 	return nil
 }
@@ -121,6 +137,20 @@ type Case struct {
 	// DDI alters the image on it, Volume the disk around it.
 	DDI    func(*DDI)
 	Volume func(*Disk)
+	// Extension alters an extension in a directory instead ([TryTree]), of the class Class, which is a sysext if nothing is said.
+	Extension func(*Extension)
+	Class     layers.Class
+	// Merged looks at the system that it was merged into; if that keeps it from doing what it is made for, it returns what it said.
+	Merged func(root string) (contained string, err error)
+	// Search says that it is about where extensions lie, Options how they are merged: both matter in a running system only.
+	Search  bool
+	Options *sysext.Options
+	// Identity says that a merge in a running system may change what the system says it is. Root says that it takes the machine's root.
+	Identity, Root bool
+
+	// Image says that it is the image which is judged, as that of an extension, and not a boot from the disk.
+	Image bool
+
 	// Cmdline is added to the kernel's, Config to stage 1's own settings; "{roothash}" stands for the good image's.
 	Cmdline string
 	Config  []string
@@ -130,7 +160,7 @@ type Case struct {
 	// Boot has the program boot a machine with the disk. Test makes that one of the few boots that every run of the tests does.
 	Boot, Test bool
 	// DirectVerdict and DirectLayer are what the judge without a kernel must say where that differs: it reads less of an
-	// accepted image than mounting it does.
+	// accepted image than mounting it does. Of an extension they are what must come of it in a running system, where less is at stake.
 	DirectVerdict Verdict
 	DirectLayer   Layer
 }

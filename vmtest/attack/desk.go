@@ -119,7 +119,11 @@ func (k *Desk) Try(c *Case) (Finding, []string) {
 	if err != nil {
 		return Finding{}, []string{err.Error()}
 	}
-	f, err := k.judge(c, disk)
+	judge := k.judge
+	if c.Image {
+		judge = k.judgeExtension
+	}
+	f, err := judge(c, disk)
 	if err != nil {
 		return f, []string{err.Error()}
 	}

@@ -8,5 +8,5 @@ import "slices"
 // Cases returns all cases that a generator makes.
 func Cases() []Case {
 	return slices.Concat(casesHeader(), casesTable(), casesPartition(), casesSuperblock(), casesTree(), casesLevels(), casesDocument(), casesMessage(), casesKeys(), casesCommandLine(), casesSettings(), casesBeside(),
-		casesChain(), casesDirectory(), casesBootSector(), casesDisk())
+		casesChain(), casesDirectory(), casesBootSector(), casesDisk(), casesExtensionImage(), casesMatch(), casesContents(), casesInside(), casesNames())
 }

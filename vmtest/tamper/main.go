@@ -6,7 +6,8 @@
 //
 //	tamper [--only LIST] [--list] [--json] [-j N]
 //
-// A case is judged by stage 1's own code without a virtual machine, or boots one. Each gives a row; a failed one also its
+// A case is judged by stage 1's own code without a virtual machine, or boots one. What is in an extension is judged by root in a mount
+// namespace of its own, which tamper starts itself in. Each gives a row; a failed one also its
 // reasons, and how to run it again. The last line is "tamper: N passed, N failed", and the exit status is 1 if any failed; what
 // this machine lacks for a case fails that. With --json standard output is a JSON document and the rows go to standard error.
 package main
@@ -89,6 +90,9 @@ func show(out io.Writer, list []item) {
 }
 
 func run(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == judgeTrees {
+		return judge(args[1:])
+	}
 	o, err := command.Parse("tamper", "cases", ". Groups are also direct, boot and test", args)
 	if err != nil {
 		return err
@@ -109,7 +113,7 @@ func run(ctx context.Context, args []string) error {
 	if o.JSON {
 		rows = os.Stderr
 	}
-	s, err := try(ctx, booth, chosen, o.Parallel, rows)
+	s, err := try(ctx, booth, chosen, o, rows)
 	if err != nil {
 		return err
 	}
@@ -129,15 +133,18 @@ func run(ctx context.Context, args []string) error {
 }
 
 // try runs the direct cases, then the boots.
-func try(ctx context.Context, booth *attack.Booth, chosen []item, parallel int, rows io.Writer) (*vmtest.Summary, error) {
+func try(ctx context.Context, booth *attack.Booth, chosen []item, o *command.Options, rows io.Writer) (*vmtest.Summary, error) {
 	start := time.Now()
 	s := &vmtest.Summary{Program: "tamper"}
 	var cells []vmtest.Cell
-	var direct []*attack.Case
+	var direct, trees []*attack.Case
 	for _, i := range chosen {
-		if i.boot != nil {
+		switch {
+		case i.boot != nil:
 			cells = append(cells, *i.boot)
-		} else {
+		case i.direct.Extension != nil:
+			trees = append(trees, i.direct)
+		default:
 			direct = append(direct, i.direct)
 		}
 	}
@@ -146,11 +153,16 @@ func try(ctx context.Context, booth *attack.Booth, chosen []item, parallel int, 
 			return nil, err
 		}
 	}
+	if len(trees) > 0 && ctx.Err() == nil {
+		if err := tryTrees(ctx, o.Module, trees, s, rows); err != nil {
+			return nil, err
+		}
+	}
 	if len(cells) > 0 && ctx.Err() == nil {
 		if err := booth.Open(); err != nil {
 			return nil, err
 		}
-		boots := booth.RunAll(ctx, cells, parallel, rows)
+		boots := booth.RunAll(ctx, cells, o.Parallel, rows)
 		s.Results = append(s.Results, boots.Results...)
 		s.Passed += boots.Passed
 		s.Failed += boots.Failed + boots.Skipped
@@ -176,20 +188,25 @@ func tryDirect(ctx context.Context, cases []*attack.Case, s *vmtest.Summary, row
 		}
 		start := time.Now()
 		f, wrong := desk.Try(c)
-		r := &vmtest.Result{Name: c.Name, Group: c.Group, Status: vmtest.Passed, Verdict: vmtest.Verdict(f.Verdict), Layer: string(f.Layer), Wrong: wrong, Seconds: time.Since(start).Seconds()}
-		s.Results = append(s.Results, r)
-		if len(wrong) == 0 {
-			s.Passed++
-			fmt.Fprintf(rows, "PASS %-30s  %-9s by %s\n", c.Name, f.Verdict, f.Layer)
-			continue
-		}
-		r.Status = vmtest.Failed
-		s.Failed++
-		fmt.Fprintf(rows, "FAIL %-30s  %-9s by %s\n", c.Name, f.Verdict, f.Layer)
-		for _, w := range wrong {
-			fmt.Fprintf(rows, "    %s\n", w)
-		}
-		fmt.Fprintf(rows, "  again: ./just tamper --only %s\n", c.Name)
+		row(s, rows, c, f, wrong, time.Since(start))
 	}
 	return nil
+}
+
+// row writes down what came of a case.
+func row(s *vmtest.Summary, rows io.Writer, c *attack.Case, f attack.Finding, wrong []string, took time.Duration) {
+	r := &vmtest.Result{Name: c.Name, Group: c.Group, Status: vmtest.Passed, Verdict: vmtest.Verdict(f.Verdict), Layer: string(f.Layer), Wrong: wrong, Seconds: took.Seconds()}
+	s.Results = append(s.Results, r)
+	if len(wrong) == 0 {
+		s.Passed++
+		fmt.Fprintf(rows, "PASS %-30s  %-9s by %s\n", c.Name, f.Verdict, f.Layer)
+		return
+	}
+	r.Status = vmtest.Failed
+	s.Failed++
+	fmt.Fprintf(rows, "FAIL %-30s  %-9s by %s\n", c.Name, f.Verdict, f.Layer)
+	for _, w := range wrong {
+		fmt.Fprintf(rows, "    %s\n", w)
+	}
+	fmt.Fprintf(rows, "  again: ./just tamper --only %s\n", c.Name)
 }
