@@ -52,6 +52,24 @@ tree: _tree-packages
     @scripts/if-changed {{ build }}/debian/modules {{ build }}/debian/modules.tar -- \
         sh -euc 'rm -rf "$1" && mkdir "$1" && tar -C "$1" -xf "$1.tar"' sh {{ build }}/debian/modules
 
+# Make the initrd image out of Debian 13's packages, which unlocks and enters a real root on LUKS, LVM, RAID: build/initrd_13.raw
+initrd-image: _tree-packages _build-packages host tree
+    @{{ initddi }} keys {{ build }}/keys
+    @scripts/if-changed {{ build }}/initrd/tree.tar templates/initrd/make-initrd templates/initrd/skeleton scripts/debian-mirror -- \
+        scripts/as-root templates/initrd/make-initrd trixie {{ build }}/initrd
+    @scripts/if-changed {{ build }}/initrd_13.tar {{ build }}/initrd/tree.tar {{ build }}/debian/modules.tar templates/initrd/add-modules -- \
+        templates/initrd/add-modules {{ build }}/initrd/tree.tar {{ build }}/initrd_13.tar {{ build }}/debian/modules.tar
+    @scripts/if-changed {{ build }}/initrd_13.raw {{ build }}/initrd_13.tar {{ build }}/keys/ddi.crt internal/image internal/verity internal/gpt internal/signature -- \
+        scripts/as-root {{ initddi }} ddi --output {{ build }}/initrd_13.raw --key {{ build }}/keys/ddi.key --cert {{ build }}/keys/ddi.crt {{ build }}/initrd_13.tar
+
+# The real root that the boots of the initrd image end in
+_complex-root: _tree-packages tree
+    @scripts/packages e2fsprogs
+    @scripts/if-changed {{ build }}/complex/root.tar vmtest/complexroot/make-root scripts/debian-mirror -- \
+        scripts/as-root vmtest/complexroot/make-root {{ build }}/complex/root.tar
+    @scripts/if-changed {{ build }}/complex/root.ext4 {{ build }}/complex/root.tar {{ build }}/debian/modules.tar vmtest/complexroot -- \
+        scripts/as-root vmtest/complexroot/make-file-system {{ build }}/complex/root.tar {{ build }}/debian/modules.tar 6c6f6f74-0000-4000-8000-000000000001 {{ build }}/complex/root.ext4
+
 # Build the kernel of templates/kernel, which has nothing left to load: build/kernel/initddi/bzImage (about 8 minutes)
 kernel: _tree-packages
     @scripts/packages {{ kernel_packages }}

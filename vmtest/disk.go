@@ -20,6 +20,7 @@ import (
 	"github.com/initddi/initddi/internal/esp"
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/guid"
+	"github.com/initddi/initddi/internal/initramfs"
 	"github.com/initddi/initddi/internal/keys"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/program"
@@ -42,6 +43,9 @@ func byPartUUID(seed int) string { return "ddi.device=PARTUUID=" + partUUID(seed
 
 // Disk returns a disk, from which a firmware can start s.
 func (w *Workshop) Disk(ctx context.Context, d Disk, s starter) (string, error) {
+	if d.Volume != "" {
+		return w.Volume(ctx, d.Volume)
+	}
 	o := esp.Options{SectorSize: int64(d.SectorSize), Size: d.Size, ESPSize: d.ESPSize, ESPUUID: partUUID(d.Seed), ClusterSize: d.ClusterSize, FATType: d.FATType, Label: d.Label}
 	if d.Seed != 0 {
 		o.Seed = guid.GUID{0: 0x17, 15: byte(d.Seed)}
@@ -63,6 +67,9 @@ func (w *Workshop) Disk(ctx context.Context, d Disk, s starter) (string, error) 
 		if o, err = w.extend(ctx, d, s, o); err != nil {
 			return "", err
 		}
+	}
+	if o, err = w.behind(ctx, d, o); err != nil {
+		return "", err
 	}
 	// How it is attached makes no other disk.
 	d.Bus, d.Attached, d.Late, d.ReadBurst = "", 0, 0, 0
@@ -87,6 +94,22 @@ func (w *Workshop) files(ctx context.Context, d Disk, places []Place) ([]esp.Fil
 				return nil, err
 			}
 			source, err := w.Addon(ctx, text)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, esp.File{Path: p.Path, Source: source})
+			continue
+		}
+		if p.Kernel != "" {
+			k, err := w.kernel(p.Kernel)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, esp.File{Path: p.Path, Source: k.Image})
+			continue
+		}
+		if p.Stage1 != "" {
+			source, err := w.Stage1(ctx, p.Stage1, "", initramfs.Zstd)
 			if err != nil {
 				return nil, err
 			}

@@ -31,12 +31,18 @@ func (w *Workshop) Image(ctx context.Context, name string) (string, error) {
 	if i.From != "" {
 		return w.damaged(ctx, i)
 	}
+	if i.Recipe != "" {
+		return w.recipe(i.Ready, i.Recipe)
+	}
 	if i.Ready != "" {
 		return w.need(i.Ready, "just demo makes it")
 	}
 	makeTree := w.tree
-	if i.Tree == "debian-usr" {
+	switch i.Tree {
+	case "debian-usr":
 		makeTree = w.debianUsr
+	case "complex-usr":
+		makeTree = w.complexUsr
 	}
 	tree, err := makeTree(ctx, i)
 	if err != nil {

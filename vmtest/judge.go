@@ -29,7 +29,9 @@ type Outcome struct {
 	Served map[string]string
 	// Predicted is what must have been measured, nil where nothing is expected.
 	Predicted []predict.Step
-	Took      time.Duration
+	// After is what is wrong with the disks that the machine left.
+	After []string
+	Took  time.Duration
 }
 
 // Sentences that tell the verdicts apart. They are stage 1's and the marker's.
@@ -140,6 +142,7 @@ func Judge(c *Cell, o *Outcome) []string {
 			}
 		}
 	}
+	wrong = append(wrong, o.After...)
 	if c.Look != nil {
 		wrong = append(wrong, c.Look(text)...)
 	}

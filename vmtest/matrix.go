@@ -121,6 +121,7 @@ func (c *Cell) boot(n int) *Cell {
 		a := c.Again[n-1]
 		b.Name = fmt.Sprintf("%s.%d", c.Name, n+1)
 		b.SMBIOS, b.Verdict, b.Must, b.MustNot, b.Check = a.SMBIOS, a.Verdict, a.Must, a.MustNot, a.Check
+		b.Dialogue, b.Report = a.Dialogue, a.Report
 		if b.Served = a.Served; a.Web != nil {
 			n := *c.Network
 			n.Web = a.Web

@@ -64,9 +64,17 @@ func (w *Workshop) Run(ctx context.Context, c *Cell) ([]*Outcome, error) {
 				}
 			}
 		}
+		if n > 0 && c.Again[n-1].Alter != nil {
+			if err := c.Again[n-1].Alter(ctx, w, paths(config.Disks)); err != nil {
+				return nil, asMissing(fmt.Errorf("cannot prepare boot %d of %s: %w", n+1, c.Name, err))
+			}
+		}
 		o, err := w.start(ctx, c.boot(n), &again)
 		if err != nil {
 			return nil, err
+		}
+		if c.After != nil {
+			o.After = c.After(paths(config.Disks))
 		}
 		out = append(out, o)
 	}
@@ -295,7 +303,7 @@ func (w *Workshop) attach(ctx context.Context, c *Cell, d Disk, s starter, priva
 	if err != nil {
 		return out, err
 	}
-	if c.Meanwhile != nil || d.Alter != nil {
+	if c.Meanwhile != nil || d.Alter != nil || c.Keep {
 		out.Snapshot = false
 		if path, err = privately(path, private, d.Alter); err != nil {
 			return out, err

@@ -6,12 +6,15 @@ package vmtest
 import "slices"
 
 // Matrix is the program that boots these tables.
-func Matrix() Program { return Program{Name: "matrix", Images: Images(), Stages: Stages()} }
+func Matrix() Program {
+	return Program{Name: "matrix", Images: Images(), Stages: Stages(), Volumes: Volumes()}
+}
 
 // Cells returns the whole matrix. What takes longest comes first.
 func Cells() []Cell {
 	return slices.Concat(
 		cellsChain(),
+		cellsComplex(),
 		cellsHost(),
 		cellsRefuse(),
 		cellsTrust(),
@@ -31,7 +34,7 @@ func Cells() []Cell {
 
 // Images returns the images that cells can place.
 func Images() []Image {
-	return slices.Concat(imagesRollback(), imagesChain(), imagesRefuse(), imagesTrust(), imagesNBD(), imagesTPM(), imagesStorage())
+	return slices.Concat(imagesRollback(), imagesChain(), imagesRefuse(), imagesTrust(), imagesNBD(), imagesTPM(), imagesStorage(), imagesComplex())
 }
 
 // Stages returns the stages 1 that cells can boot.
@@ -50,3 +53,6 @@ func Stages() []Stage1 {
 		stagesHTTP(),
 	)
 }
+
+// Volumes returns what real roots lie on.
+func Volumes() []Volume { return volumesComplex() }

@@ -80,7 +80,7 @@ func checkCell(t *testing.T, c *Cell, images map[string]Image, stages map[string
 	if c.Check != nil && c.Verdict != Entered {
 		t.Errorf("cell %s checks the marker's report, but does not want it to run", c.Name)
 	}
-	if len(c.Again) > 0 && c.Firmware != SecureBoot && c.Network == nil {
+	if len(c.Again) > 0 && c.Firmware != SecureBoot && c.Network == nil && !c.Keep {
 		t.Errorf("cell %s boots again, and has no firmware that could have stored anything", c.Name)
 	}
 	for n := range c.Again {
@@ -93,8 +93,8 @@ func checkCell(t *testing.T, c *Cell, images map[string]Image, stages map[string
 	}
 	for _, d := range c.Disks {
 		for _, p := range d.Place {
-			if given := len(slices.DeleteFunc([]string{p.Image, p.Text, p.Addon}, func(s string) bool { return s == "" })); given != 1 {
-				t.Errorf("cell %s: %s is to hold %d of an image, a text and an addon, wanted one of them", c.Name, p.Path, given)
+			if given := len(slices.DeleteFunc([]string{p.Image, p.Text, p.Addon, p.Kernel, p.Stage1}, func(s string) bool { return s == "" })); given != 1 {
+				t.Errorf("cell %s: %s is to hold %d of an image, a text and an addon, wanted one thing", c.Name, p.Path, given)
 			}
 			if _, ok := images[p.Image]; p.Image != "" && !ok {
 				t.Errorf("cell %s places image %q, which no table names", c.Name, p.Image)

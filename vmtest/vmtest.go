@@ -97,6 +97,14 @@ type Cell struct {
 	Network *Network `json:"network,omitempty"`
 	// TPM is an emulated TPM; nil is a machine without.
 	TPM *TPM `json:"tpm,omitempty"`
+	// PolicyKey names the key that signs the values of PCR 11 which the UKI leads to, for what is sealed to that key's signature.
+	PolicyKey string `json:"policy_key,omitempty"`
+	// Afterwards is added to the UKI's command line when that has been done, so that the key's signature does not fit.
+	Afterwards string `json:"afterwards,omitempty"`
+	// Keep gives the machine disks of its own, on which what is written stays for the boots of Again and for After.
+	Keep bool `json:"keep,omitempty"`
+	// After judges the disks when the machine has ended.
+	After func(disks []string) []string `json:"-"`
 	// Dialogue is what a person at the console does.
 	Dialogue []Line `json:"dialogue,omitempty"`
 	// Meanwhile is done before the first line is typed, to the files of the machine's disks, which are private then.
@@ -125,11 +133,16 @@ type Cell struct {
 type Again struct {
 	// Prepare does something to the machine's TPM before it.
 	Prepare func(ctx context.Context, t *swtpm.TPM) error `json:"-"`
-	SMBIOS  []string                                      `json:"smbios,omitempty"`
-	Verdict Verdict                                       `json:"verdict"`
-	Must    []string                                      `json:"must"`
-	MustNot []string                                      `json:"must_not,omitempty"`
-	Check   func(*guest.Facts) []string                   `json:"-"`
+	// Alter does something to its disks.
+	Alter  func(ctx context.Context, w *Workshop, disks []string) error `json:"-"`
+	SMBIOS []string                                                     `json:"smbios,omitempty"`
+	// Dialogue is what a person at the console does this time.
+	Dialogue []Line                      `json:"dialogue,omitempty"`
+	Verdict  Verdict                     `json:"verdict"`
+	Must     []string                    `json:"must"`
+	MustNot  []string                    `json:"must_not,omitempty"`
+	Check    func(*guest.Facts) []string `json:"-"`
+	Report   func(string) []string       `json:"-"`
 	// Web is what the web server has now; nil is what it had at first.
 	Web    *Web                                  `json:"web,omitempty"`
 	Served func(logs map[string]string) []string `json:"-"`
@@ -141,8 +154,12 @@ type Line struct {
 	Type string `json:"type"`
 }
 
-// Disk is a disk with an ESP.
+// Disk is a disk with an ESP, or one that is a volume as a whole.
 type Disk struct {
+	// Volume names what is on a disk without a partition table. Nothing else is said of it then but its Bus.
+	Volume string `json:"volume,omitempty"`
+	// Parts are further partitions.
+	Parts      []Part `json:"parts,omitempty"`
 	Bus        string `json:"bus,omitempty"` // default virtio
 	SectorSize int    `json:"sector_size,omitempty"`
 	// Attached is the sector size of the device, where that is another than the one its partition table was made for.
@@ -170,7 +187,7 @@ type Disk struct {
 	Alter func(file string) error `json:"-"`
 }
 
-// Place is a file on the ESP: an image, some text, or an addon.
+// Place is a file on the ESP: an image, some text, an addon, a kernel or a stage 1.
 type Place struct {
 	Path  string `json:"path"`
 	Image string `json:"image,omitempty"`
@@ -179,6 +196,9 @@ type Place struct {
 	SignedBy string `json:"signed_by,omitempty"`
 	// Addon is the command line of a signed addon.
 	Addon string `json:"addon,omitempty"`
+	// Kernel names a kernel, Stage1 a stage 1 for the cloud kernel: what kexec is given.
+	Kernel string `json:"kernel,omitempty"`
+	Stage1 string `json:"stage1,omitempty"`
 }
 
 // Image is a boot image, or something that is nearly one.
@@ -205,8 +225,9 @@ type Image struct {
 	Version string `json:"version,omitempty"`
 	// Release are more lines of os-release.
 	Release string `json:"release,omitempty"`
-	// Ready is an image that the build has made.
-	Ready string `json:"ready,omitempty"`
+	// Ready is an image that the build has made, or that the Justfile's Recipe makes if it has not.
+	Ready  string `json:"ready,omitempty"`
+	Recipe string `json:"recipe,omitempty"`
 	// From names an image this one is a copy of, before Damage.
 	From string `json:"from,omitempty"`
 	// Damage changes the finished image.

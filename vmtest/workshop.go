@@ -40,10 +40,11 @@ type Workshop struct {
 	// Say is told what takes time; nil is allowed.
 	Say func(string)
 
-	images map[string]Image
-	stages map[string]Stage1
-	pairOf func(name string) (keys.Pair, error)
-	self   string // hash of this program's sources: of everything that is done in here
+	images  map[string]Image
+	stages  map[string]Stage1
+	volumes map[string]Volume
+	pairOf  func(name string) (keys.Pair, error)
+	self    string // hash of this program's sources: of everything that is done in here
 
 	lockFile *os.File
 
@@ -60,9 +61,10 @@ type thing struct {
 
 // Program is a program of this directory that boots cells, and what those are made from.
 type Program struct {
-	Name   string // of its directory here, and of the one in the build
-	Images []Image
-	Stages []Stage1
+	Name    string // of its directory here, and of the one in the build
+	Images  []Image
+	Stages  []Stage1
+	Volumes []Volume
 	// Pair makes the keys that sign images; nil makes those of package keys, "ddi" being the build's.
 	Pair func(name string) (keys.Pair, error)
 }
@@ -71,12 +73,15 @@ type Program struct {
 // open; the lock ends with the process. say, which may be nil, is told what takes time.
 func NewWorkshop(module, build string, p Program, say func(string)) (*Workshop, error) {
 	w := &Workshop{Module: module, Build: build, Dir: filepath.Join(build, p.Name, "made"), Logs: filepath.Join(build, p.Name), Say: say, pairOf: p.Pair,
-		images: map[string]Image{}, stages: map[string]Stage1{}, made: map[string]*thing{}}
+		images: map[string]Image{}, stages: map[string]Stage1{}, volumes: map[string]Volume{}, made: map[string]*thing{}}
 	for _, i := range p.Images {
 		w.images[i.Name] = i
 	}
 	for _, s := range p.Stages {
 		w.stages[s.Name] = s
+	}
+	for _, v := range p.Volumes {
+		w.volumes[v.Name] = v
 	}
 	if err := os.MkdirAll(w.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("cannot open the workshop: %w", err)
