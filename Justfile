@@ -93,6 +93,7 @@ test-ns *packages: _test-packages
 
 # Run the tests that need to be root on a kernel of their own (TestVM…) in a virtual machine, of all packages or some (-v: say everything)
 test-vm *packages: _boot-packages _build-packages tree
+    @scripts/packages e2fsprogs
     go run ./vmtest/guesttests {{ packages }}
 
 # Do what a new user does: clone into a fresh Debian SUITE with nothing installed, and run a command there as root or user

@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/initddi/initddi/internal/clitest"
+	"github.com/initddi/initddi/internal/sysext"
 )
 
 func TestMain(m *testing.M) {
@@ -110,6 +111,23 @@ func TestManualNamesEveryFlag(t *testing.T) {
 		item := strings.TrimSuffix(strings.TrimPrefix(name, "-"), "=")
 		if !regexp.MustCompile(`(?m)^\.It .*Fl ` + item + `( |$)`).Match(b) {
 			t.Errorf("sysextmerge.8 does not explain %s", name)
+		}
+	}
+}
+
+// TestStatusLines: every extension of a hierarchy has a line.
+func TestStatusLines(t *testing.T) {
+	for _, names := range [][]string{nil, {"a"}, {"a", "b"}, {"a", "b", "c", "d"}} {
+		lines := statusLines(sysext.Hierarchy{Path: "/usr", Merged: true, Extensions: names})
+		var got []string
+		for i, l := range lines {
+			if (l[0] == "/usr") != (i == 0) {
+				t.Errorf("%q: line %d begins with %q", names, i, l[0])
+			}
+			got = append(got, l[1])
+		}
+		if want := names; len(names) == 0 && !slices.Equal(got, []string{"-"}) || len(names) > 0 && !slices.Equal(got, want) {
+			t.Errorf("%q: %q", names, got)
 		}
 	}
 }

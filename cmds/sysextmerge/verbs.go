@@ -42,18 +42,19 @@ func (o *options) system(env environment) *sysext.System {
 }
 
 // open judges an image with the trust store, which is read only if there is an image.
-func (o *options) open(path string, p policy.Policy) (*ddi.Image, error) {
+func (o *options) open(path string, p policy.Policy, plain bool) (*ddi.Image, error) {
 	store, err := ddi.ReadStore(o.trust)
 	if err != nil {
 		return nil, err
 	}
-	// What a stage 1 was built to accept is narrowed here and never widened.
+	// What a stage 1 was built to accept is narrowed here and never widened, and nothing in it goes without a hash tree.
 	if _, err := os.Stat(plan.ConfigPath); err == nil {
+		plain = false
 		if p, err = policy.And(p, store.SysextPolicy); err != nil {
 			return nil, err
 		}
 	}
-	return ddi.Open(path, ddi.Options{Plan: store, Policy: &p})
+	return ddi.Open(path, ddi.Options{Plan: store, Policy: &p, Plain: plain})
 }
 
 func (o *options) merging() sysext.Options {
@@ -131,18 +132,21 @@ func showStatus(_ context.Context, env environment, o *options) error {
 		since := h.Since.UnixMicro()
 		row.Extensions, row.Since = append(row.Extensions, h.Extensions...), &since
 		rows = append(rows, row)
-		line := []string{h.Path, "-", moment(h.Since)}
-		for i, name := range h.Extensions {
-			if line[1] = name; i > 0 {
-				line = []string{"", name, ""}
-			}
-			text = append(text, line)
-		}
-		if len(h.Extensions) == 0 {
-			text = append(text, line)
-		}
+		text = append(text, statusLines(h)...)
 	}
 	return o.print(env.Stdout, rows, text)
+}
+
+// statusLines are those of one merged hierarchy: its name and time stand in the first.
+func statusLines(h sysext.Hierarchy) [][]string {
+	lines := [][]string{{h.Path, "-", moment(h.Since)}}
+	for i, name := range h.Extensions {
+		if i > 0 {
+			lines = append(lines, []string{"", "", ""})
+		}
+		lines[i][1] = name
+	}
+	return lines
 }
 
 // listRow is a line of list; the names are systemd's.

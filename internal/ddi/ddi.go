@@ -44,6 +44,8 @@ type Options struct {
 	Policy *policy.Policy
 	// Signature, if it is not nil, is a detached PKCS#7 signature (DER) of the root hash, taken in place of the image's own.
 	Signature []byte
+	// Plain lets an image without a hash tree be used where the policy allows that, see [resolve.Unprotected]. No stage 1 sets it.
+	Plain bool
 	// Unverified lets the report tell what an image that was refused says of itself.
 	Unverified bool
 }
@@ -127,7 +129,7 @@ func Read(r io.ReaderAt, size int64, name string, o Options) (*Image, error) {
 // read reads what says what the image is, and judges it. beside may be nil.
 func (img *Image) read(o Options, beside discover.Sidecars) error {
 	var err error
-	if img.facts.Table, err = gpt.Read(img.r, img.size, 0); err != nil && !img.isBare(err, beside) {
+	if img.facts.Table, err = gpt.Read(img.r, img.size, 0); err != nil && !img.isBare(err, beside) && !(o.Plain && img.isFileSystem(err, beside)) {
 		return fmt.Errorf("cannot read the partition table of %s: %w: %w", img.name, ErrNotDDI, err)
 	}
 	img.facts.Extents = extent.List{{Length: img.size + img.facts.Beside.Tree}}
@@ -192,7 +194,11 @@ func (img *Image) judge(o Options, beside discover.Sidecars) {
 	if o.Signature != nil {
 		img.facts.Signature = &signature.Document{RootHash: img.claimedRootHash(o.RootHash), Signature: o.Signature}
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case o.Plain && resolve.IsPlain(img.Architecture, &img.facts):
+		img.facts.Authentic, img.Refusal = resolve.Unprotected(img.plan, img.name, img.Architecture, &img.facts)
+	default:
 		img.facts.Authentic, img.Refusal = resolve.Authenticate(img.plan, img.name, img.Architecture, &img.facts)
 	}
 	if a := img.facts.Authentic; a != nil {
@@ -201,7 +207,11 @@ func (img *Image) judge(o Options, beside discover.Sidecars) {
 		return
 	}
 	img.shown = true
-	if err := img.readVerity(); err != nil {
+	readTree := img.readVerity
+	if a := img.facts.Authentic; a != nil && a.Plain() {
+		readTree = img.readPlain
+	}
+	if err := readTree(); err != nil {
 		if img.Refusal == nil {
 			rule := resolve.RuleReadable
 			var corrupt *verity.CorruptError
@@ -330,6 +340,9 @@ func (img *Image) Validate(ctx context.Context, progress func(done, total int64)
 		return img.Refusal
 	}
 	v := &img.verity
+	if v.sb == nil {
+		return fmt.Errorf("cannot check %s: it has no hash tree: %w", img.name, errors.ErrUnsupported)
+	}
 	data, hash := WithContext(ctx, img.section(v.data)), WithContext(ctx, img.section(v.hash))
 	err := verity.Verify(data, hash, v.sb, v.rootHash, progress)
 	var corrupt *verity.CorruptError

@@ -34,6 +34,7 @@ func TestImages(t *testing.T) {
 		{"Pin", testPin},
 		{"NothingBelowTheSignature", testNothingBelowTheSignature},
 		{"Validate", testValidate},
+		{"Plain", testPlain},
 		{"ReadTrust", testReadTrust},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, s) })

@@ -59,6 +59,9 @@ func (img *Image) Mount(dir string, drivers *Drivers) (*Mounted, error) {
 	if img.file == nil {
 		return nil, fmt.Errorf("cannot mount %s: it was not opened as a file: %w", img.name, errors.ErrUnsupported)
 	}
+	if img.facts.Authentic.Plain() {
+		return img.mountPlain(dir, drivers)
+	}
 	if err := drivers.Need("loop", "dm", "verity"); err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func allowedBy(p policy.Policy, name string, arch gpt.Arch, img *Image, signed b
 		if img.Table != nil {
 			found = ofType(img.Table, d, arch)
 			there = there || len(found) > 0
-		} else if d == a.Designator || d == hash {
+		} else if d == a.Designator || d == hash && !a.Plain() {
 			there = true
 		}
 		may := policy.Uses &^ policy.Absent
@@ -64,7 +64,7 @@ func allowedBy(p policy.Policy, name string, arch gpt.Arch, img *Image, signed b
 			}
 		}
 	}
-	as, allowed := usedAs(p, arch, img, signed, a.Designator), p.Flags(a.Designator)
+	as, allowed := usedAs(p, arch, img, signed, a), p.Flags(a.Designator)
 	switch {
 	case as&allowed == 0:
 	case as == policy.Signed && a.Signer != nil:
@@ -83,12 +83,12 @@ func allowedBy(p policy.Policy, name string, arch gpt.Arch, img *Image, signed b
 
 // usedAs returns what systemd would use an image as, going by what it consists of: signed if it has a signature and the policy has
 // a use for that, else verity; and unprotected if the policy has no use for its hash tree.
-func usedAs(p policy.Policy, arch gpt.Arch, img *Image, signed bool, d gpt.Designator) policy.Flags {
-	hash, sig := hashTree(d)
+func usedAs(p policy.Policy, arch gpt.Arch, img *Image, signed bool, a *Authentic) policy.Flags {
+	hash, sig := hashTree(a.Designator)
 	uses := func(d gpt.Designator) bool { return p.Flags(d)&policy.Unprotected != 0 }
 	inTable := img.Table != nil && len(ofType(img.Table, sig, arch)) > 0
 	switch {
-	case img.Table != nil && !uses(hash):
+	case a.Plain(), img.Table != nil && !uses(hash):
 		return policy.Unprotected
 	case inTable && uses(sig), !inTable && signed:
 		return policy.Signed
@@ -99,6 +99,8 @@ func usedAs(p policy.Policy, arch gpt.Arch, img *Image, signed bool, d gpt.Desig
 // kindOf says in words what vouches for an image.
 func kindOf(a *Authentic) string {
 	switch {
+	case a.Plain():
+		return "an image without a hash tree"
 	case a.Signer != nil:
 		return "a signed image"
 	case a.Pinned:

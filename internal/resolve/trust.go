@@ -22,6 +22,7 @@ import (
 // Authentic is an image whose root hash is acceptable, and why. Holding one says nothing about the image's bytes yet: those
 // are checked against the root hash, block by block, by dm-verity.
 type Authentic struct {
+	// RootHash is nil for an image that has none, which no boot takes: see [Unprotected].
 	RootHash []byte
 	// Designator says what the image is the file system of: [gpt.Root] or [gpt.Usr].
 	Designator gpt.Designator
@@ -39,12 +40,17 @@ type Authentic struct {
 	Use policy.Flags
 }
 
+// Plain reports whether the image has no hash tree, so that nothing holds its bytes against anything.
+func (a *Authentic) Plain() bool { return a.RootHash == nil }
+
 // Vouched reports whether somebody whom stage 1 trusts stands for the root hash.
 func (a *Authentic) Vouched() bool { return a.Signer != nil || a.Pinned }
 
 func (a *Authentic) String() string {
 	h := hex.EncodeToString(a.RootHash)
 	switch {
+	case a.Plain():
+		return "no root hash: the policy allows unprotected"
 	case a.Signer != nil:
 		return fmt.Sprintf("root hash %s signed by %s", h, a.Signer.Subject)
 	case a.Pinned:

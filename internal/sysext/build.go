@@ -273,19 +273,20 @@ func (b *builder) takeDirectory(u used) error {
 
 // takeImage mounts an image that package resolve accepts, and returns its root hash.
 func (b *builder) takeImage(u used) (string, error) {
+	initrd, err := isInitrd(b.root)
+	if err != nil {
+		return "", err
+	}
 	p := b.o.Policy
 	if p == nil {
-		initrd, err := isInitrd(b.root)
-		if err != nil {
-			return "", err
-		}
 		own, err := policy.Parse(b.Class.Policy(u.found, initrd))
 		if err != nil {
 			return "", err
 		}
 		p = &own
 	}
-	img, err := b.Open(u.Path, *p)
+	// What lies below /.extra in an initrd came from the ESP, which anybody can write to: no option makes that acceptable.
+	img, err := b.Open(u.Path, *p, !initrd || layers.Below(u.found, "/.extra") == "")
 	if err != nil {
 		return "", fmt.Errorf("cannot use the extension %s: %w", u.Name, err)
 	}

@@ -55,8 +55,8 @@ type System struct {
 	// OSRelease is the file in the root that says what the system is; "" is /etc/os-release, or /usr/lib/os-release.
 	OSRelease        string
 	Workspace, State string // "" are the defaults
-	// Open judges an image. p is the policy for where it lies.
-	Open func(path string, p policy.Policy) (*ddi.Image, error)
+	// Open judges an image. p is the policy for where it lies; plain says whether one without a hash tree may be used where the policy allows that.
+	Open func(path string, p policy.Policy, plain bool) (*ddi.Image, error)
 	// Drivers loads what mounting an image needs; nil where the kernel does that.
 	Drivers *ddi.Drivers
 	// Say gets what a person should know, a line each time; it may be nil.

@@ -34,12 +34,12 @@ func newMachineWorld(t *testing.T) world {
 	write(t, w.root+"/usr/bin/tool", "host")
 	write(t, w.root+"/etc/file", "host")
 	must(t, os.MkdirAll(w.root+"/opt", 0o755))
-	w.Open = func(path string, p policy.Policy) (*ddi.Image, error) {
+	w.Open = func(path string, p policy.Policy, plain bool) (*ddi.Image, error) {
 		store, err := ddi.ReadTrust([]string{images + "/ours.crt"}, false)
 		if err != nil {
 			return nil, err
 		}
-		return ddi.Open(path, ddi.Options{Plan: store, Policy: &p})
+		return ddi.Open(path, ddi.Options{Plan: store, Policy: &p, Plain: plain})
 	}
 	return w
 }
@@ -109,6 +109,7 @@ func TestVMRefused(t *testing.T) {
 	w := newMachineWorld(t)
 	strict, err := policy.Parse("root=signed+absent:usr=signed+absent")
 	must(t, err)
+	lax := policy.All()
 	for _, test := range []struct {
 		name, at string
 		o        Options
@@ -127,6 +128,14 @@ func TestVMRefused(t *testing.T) {
 		{"unsigned", "/run/extensions", Options{Force: true}, true, "", nil},
 		{"flipped", "/var/lib/extensions", Options{Policy: &strict}, false, resolve.RuleVerity, nil},
 		{"forbidden", "/var/lib/extensions", Options{}, false, "", ErrForbidden},
+		{"alone", "/var/lib/extensions", Options{}, false, "", nil},
+		{"alone-ext4", "/var/lib/extensions", Options{}, false, "", nil},
+		{"stripped", "/var/lib/extensions", Options{}, false, "", nil},
+		{"stripped", "/run/extensions", Options{Force: true}, true, "", nil},
+		{"alone", "/var/lib/extensions", Options{Policy: &strict}, false, resolve.RulePolicy, nil},
+		{"stripped", "/var/lib/extensions", Options{Policy: &strict}, false, resolve.RulePolicy, nil},
+		{"alone", "/.extra/sysext", Options{Force: true, Policy: &lax}, true, "", ddi.ErrNotDDI},
+		{"stripped", "/.extra/global_sysext", Options{Force: true, Policy: &lax}, true, resolve.RulePartitions, nil},
 	} {
 		t.Run(test.name+test.at, func(t *testing.T) {
 			if test.initrd {

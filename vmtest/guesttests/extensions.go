@@ -36,6 +36,7 @@ func sampleExtensions(ctx context.Context, tmp string) ([]initramfs.File, error)
 		files  map[string]string
 		change func(*image.Options)
 		edit   func([]byte)
+		strip  bool // of what is not the file system
 	}{
 		{name: "signed", files: map[string]string{usr + "signed": "ID=debian\nVERSION_ID=13\n", "usr/bin/signed": "1", "opt/signed": "1"}},
 		{name: "versioned", files: map[string]string{usr + "versioned": "ID=_any\n", "usr/bin/versioned": "2"}},
@@ -45,6 +46,9 @@ func sampleExtensions(ctx context.Context, tmp string) ([]initramfs.File, error)
 		{name: "forbidden", files: map[string]string{usr + "forbidden": "ID=_any\n", "usr/lib/os-release": "ID=x\n"}},
 		{name: "stranger", signer: 1, files: map[string]string{usr + "stranger": "ID=_any\n", "usr/bin/stranger": "1"}},
 		{name: "unsigned", signer: -1, files: map[string]string{usr + "unsigned": "ID=_any\n", "usr/bin/unsigned": "1"}},
+		{name: "alone", signer: -1, files: map[string]string{usr + "alone": "ID=_any\n", "usr/bin/alone": "1"}, change: func(o *image.Options) { o.Bare = true }},
+		{name: "alone-ext4", signer: -1, files: map[string]string{usr + "alone-ext4": "ID=_any\n", "usr/bin/alone-ext4": "1"}, change: func(o *image.Options) { o.Bare, o.FileSystem = true, "ext4" }},
+		{name: "stripped", signer: -1, files: map[string]string{usr + "stripped": "ID=_any\n", "usr/bin/stripped": "1"}, strip: true},
 		{name: "flipped", files: map[string]string{usr + "flipped": "ID=_any\n", "usr/bin/flipped": "1"}, edit: func(b []byte) { b[1<<20+1024+20] ^= 1 }},
 	} {
 		tree, file := filepath.Join(tmp, "extension-"+e.name), filepath.Join(tmp, e.name+".raw")
@@ -70,6 +74,11 @@ func sampleExtensions(ctx context.Context, tmp string) ([]initramfs.File, error)
 		if _, err := image.Build(ctx, o); err != nil {
 			return nil, err
 		}
+		if e.strip {
+			if err := strip(file); err != nil {
+				return nil, err
+			}
+		}
 		b, err := os.ReadFile(file)
 		if err != nil {
 			return nil, err
@@ -80,4 +89,26 @@ func sampleExtensions(ctx context.Context, tmp string) ([]initramfs.File, error)
 		out = append(out, initramfs.File{Name: "tests/extensions/" + e.name + ".raw", Data: b})
 	}
 	return out, nil
+}
+
+// strip leaves the first partition of an image alone.
+func strip(file string) error {
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	table, err := gpt.Read(f, info.Size(), 0)
+	if err != nil {
+		return err
+	}
+	table.Partitions = table.Partitions[:1]
+	if err := gpt.Write(f, info.Size(), table); err != nil {
+		return err
+	}
+	return f.Close()
 }

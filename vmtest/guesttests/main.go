@@ -181,7 +181,7 @@ func pack(ctx context.Context, tmp, debian string, packages []pkg) (string, erro
 		return "", fmt.Errorf("%w; ./just tree makes them", err)
 	}
 	// dummy is for the test that loads a module.
-	if o.Modules, err = kmodules.Select(tree, kmodules.Options{Features: []string{"loop", "dm", "verity", "erofs", "overlay", "nbd"}, Modules: []string{"dummy"}}); err != nil {
+	if o.Modules, err = kmodules.Select(tree, kmodules.Options{Features: []string{"loop", "dm", "verity", "erofs", "ext4", "overlay", "nbd"}, Modules: []string{"dummy"}}); err != nil {
 		return "", err
 	}
 	archive, err := initramfs.Build(ctx, o, nil)
