@@ -4,6 +4,7 @@
 package capture
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -222,10 +223,12 @@ func (r *recorder) devices() {
 			if dir == "" {
 				continue
 			}
-			if driver := r.device(dir); driver == "" && !r.has(dir+"/modalias") {
+			asks, driver := r.device(dir)
+			if !asks && driver == "" {
 				delete(r.out, "sys/"+entry)
 				continue
-			} else if driver != "" {
+			}
+			if driver != "" {
 				driven[driver] = true
 			}
 			devices++
@@ -254,37 +257,41 @@ func (r *recorder) has(name string) bool {
 }
 
 // device records what a device asks for, and who drives it, which it returns.
-func (r *recorder) device(dir string) (driver string) {
-	asks := r.attribute(dir + "/modalias")
+func (r *recorder) device(dir string) (asks bool, driver string) {
+	asks = r.attribute(dir + "/modalias")
 	driver = r.link(dir + "/driver")
-	if asks || driver != "" {
-		r.uevent(dir)
+	uevent := r.uevent(dir)
+	// Some devices say only there what they ask for.
+	asks = asks || bytes.Contains(uevent, []byte("MODALIAS="))
+	if !asks && driver == "" {
+		delete(r.out, "sys/"+dir+"/uevent")
 	}
 	if driver == "" {
-		return ""
+		return asks, ""
 	}
 	r.out["sys/"+driver] = node{dir: true}
 	if module := r.link(driver + "/module"); module != "" {
 		r.out["sys/"+module] = node{dir: true}
 	}
-	return driver
+	return asks, driver
 }
 
-// uevent records those lines of a device's uevent that name its kind and not itself.
-func (r *recorder) uevent(dir string) {
+// uevent records those lines of a device's uevent that name its kind and not itself, and returns them.
+func (r *recorder) uevent(dir string) []byte {
 	b, ok := r.read(r.sys, dir+"/uevent", maxAttribute)
 	if !ok {
-		return
+		return nil
 	}
-	var out []string
+	var out []byte
 	for line := range strings.Lines(string(b)) {
 		key, _, _ := strings.Cut(line, "=")
 		switch key {
 		case "MAJOR", "MINOR", "DEVNAME", "DEVTYPE", "PARTN", "DRIVER", "MODALIAS", "PCI_CLASS", "PCI_ID", "PCI_SUBSYS_ID", "PRODUCT", "TYPE", "INTERFACE", "MMC_TYPE", "SDIO_ID":
-			out = append(out, line)
+			out = append(out, line...)
 		}
 	}
-	r.out["sys/"+dir+"/uevent"] = node{data: []byte(strings.Join(out, ""))}
+	r.out["sys/"+dir+"/uevent"] = node{data: out}
+	return out
 }
 
 // firmware records whether the machine has UEFI firmware, and the variables that stage 1 reads.

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,6 +21,7 @@ import (
 	"github.com/initddi/initddi/internal/capture"
 	"github.com/initddi/initddi/internal/discover"
 	"github.com/initddi/initddi/internal/discover/machinetest"
+	"github.com/initddi/initddi/internal/drivers"
 	"github.com/initddi/initddi/internal/efivar"
 	"github.com/initddi/initddi/internal/esp"
 	"github.com/initddi/initddi/internal/gpt"
@@ -59,9 +61,15 @@ func machine(t *testing.T, o esp.Options) *machinetest.Machine {
 	m.Write("sys/"+bus+"/serial", secret)
 	m.Write("sys/bus/pci/drivers/virtio-pci/uevent", "")
 	m.Write("sys/bus/pci/devices/x", "")
+	// A card without a driver says in its uevent alone what it asks for; another asks for nothing.
+	m.Write("sys/devices/mmc_host/mmc0/mmc0:4567/uevent", "MMC_TYPE=SD\nMMC_NAME="+secret+"\nMODALIAS=mmc:block\n")
+	m.Write("sys/devices/mmc_host/mmc1/mmc1:0001/uevent", "MMC_TYPE=SDIO\n")
+	m.Write("sys/bus/mmc/devices/x", "")
 	m.Write("sys/module/virtio_pci/parameters/key", secret)
 	for link, target := range map[string]string{
 		"sys/bus/pci/devices/0000:00:01.0":      "../../../" + bus,
+		"sys/bus/mmc/devices/mmc0:4567":         "../../../devices/mmc_host/mmc0/mmc0:4567",
+		"sys/bus/mmc/devices/mmc1:0001":         "../../../devices/mmc_host/mmc1/mmc1:0001",
 		"sys/" + bus + "/driver":                "../../../bus/pci/drivers/virtio-pci",
 		"sys/bus/pci/drivers/virtio-pci/module": "../../../../module/virtio_pci",
 	} {
@@ -171,7 +179,7 @@ func TestRecord(t *testing.T) {
 				t.Error("the name of a deleted file is in the archive")
 			}
 			for _, want := range []string{
-				"recorded: kernel command line: quiet ddi.log=debug nvme.x=1 ddi.url=http://host/x,https://a,nbd://b/c\n", "left out: 3 words of", "recorded: 1 devices on 1 buses, with 1 drivers",
+				"recorded: kernel command line: quiet ddi.log=debug nvme.x=1 ddi.url=http://host/x,https://a,nbd://b/c\n", "left out: 3 words of", "recorded: 2 devices on 2 buses, with 1 drivers",
 				"UEFI firmware: StubDevicePartUUID, StubImageIdentifier, SecureBoot, InitddiAttempts\n", "a GPT with 2 partitions", "/dev/vda1: FAT", "names and places of 4 files",
 			} {
 				if !strings.Contains(lines, want) {
@@ -187,6 +195,13 @@ func TestRecord(t *testing.T) {
 			}
 			if got, err := os.Readlink(filepath.Join(dir, "sys/bus/pci/drivers/virtio-pci/module")); err != nil || got != "../../../../module/virtio_pci" {
 				t.Errorf("%q, %v", got, err)
+			}
+			var asks []string
+			for _, d := range drivers.Devices(openRoot(t, dir, "sys")) {
+				asks = append(asks, d.Modalias+" "+d.Driver)
+			}
+			if want := []string{"mmc:block ", "pci:v00001AF4d00001042 virtio-pci"}; !slices.Equal(asks, want) {
+				t.Errorf("the captured devices are %q, want %q", asks, want)
 			}
 			// What was captured can be captured again, to the same bytes.
 			if _, _, again := record(t, capture.Options{Root: dir}); !bytes.Equal(again, archive) {

@@ -252,20 +252,39 @@ type Device struct {
 
 // Devices returns every device on every bus that has a modalias, as the kernel lists them below sys/bus.
 func Devices(sys *os.Root) []Device {
+	out := devices(sys)
+	for i, d := range out {
+		if link, err := sys.Readlink(d.Path + "/driver"); err == nil {
+			out[i].Driver = link[strings.LastIndexByte(link, '/')+1:]
+		}
+	}
+	return out
+}
+
+// Modaliases returns the modalias of every device on every bus, several times what several devices say. It is what [Devices]
+// finds without asking for drivers, and several times as fast.
+func Modaliases(sys *os.Root) []string {
+	var out []string
+	for _, d := range devices(sys) {
+		out = append(out, d.Modalias)
+	}
+	return out
+}
+
+// devices is [Devices] without the drivers.
+func devices(sys *os.Root) []Device {
+	dir, err := sys.Open(".")
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
 	var out []Device
 	for _, bus := range List(sys, "bus") {
 		for _, dev := range List(sys, "bus/"+bus+"/devices") {
 			path := "bus/" + bus + "/devices/" + dev
-			b, err := sys.ReadFile(path + "/modalias")
-			modalias := strings.TrimSuffix(string(b), "\n")
-			if err != nil || modalias == "" {
-				continue
+			if alias := Modalias(dir, path); alias != "" {
+				out = append(out, Device{Path: path, Modalias: alias})
 			}
-			d := Device{Path: path, Modalias: modalias}
-			if link, err := sys.Readlink(path + "/driver"); err == nil {
-				d.Driver = link[strings.LastIndexByte(link, '/')+1:]
-			}
-			out = append(out, d)
 		}
 	}
 	return out
@@ -274,24 +293,21 @@ func Devices(sys *os.Root) []Device {
 // maxAttribute is what the kernel prints into a file of sysfs at most.
 const maxAttribute = 4096
 
-// Modaliases returns the modalias of every device on every bus, several times what several devices say. It is what [Devices]
-// finds without asking for drivers, and several times as fast.
-func Modaliases(sys *os.Root) []string {
-	dir, err := sys.Open(".")
-	if err != nil {
-		return nil
+// Modalias returns what the device of a directory below /sys asks for, empty if for nothing.
+func Modalias(sys *os.File, device string) string {
+	b, err := inroot.ReadFile(sys, device+"/modalias", maxAttribute)
+	if err == nil {
+		return strings.TrimSuffix(string(b), "\n")
 	}
-	defer dir.Close()
-	var out []string
-	for _, bus := range List(sys, "bus") {
-		for _, dev := range List(sys, "bus/"+bus+"/devices") {
-			b, err := inroot.ReadFile(dir, "bus/"+bus+"/devices/"+dev+"/modalias", maxAttribute)
-			if alias := strings.TrimSuffix(string(b), "\n"); err == nil && alias != "" {
-				out = append(out, alias)
-			}
-		}
+	// An MMC or SD card, mmcHOST:ADDRESS, has it in its uevent alone (drivers/mmc/core/bus.c). No other uevent is read: nine devices of ten
+	// have no modalias, and none of them asks for anything.
+	if !strings.HasPrefix(device[strings.LastIndexByte(device, '/')+1:], "mmc") {
+		return ""
 	}
-	return out
+	b, _ = inroot.ReadFile(sys, device+"/uevent", maxAttribute)
+	_, alias, _ := strings.Cut("\n"+string(b), "\nMODALIAS=")
+	alias, _, _ = strings.Cut(alias, "\n")
+	return alias
 }
 
 // List returns the names in a directory of sysfs, sorted; none where there is no such directory.

@@ -135,10 +135,15 @@ func way(sys *os.Root, node string) ([]Device, error) {
 			}
 		}
 	}
+	top, err := sys.Open(".")
+	if err != nil {
+		return nil, fmt.Errorf("cannot look at devices: %w", err)
+	}
+	defer top.Close()
 	var out []Device
 	for _, end := range ends {
 		for p := end; strings.HasPrefix(p, "devices/"); p = path.Dir(p) {
-			d := deviceAt(sys, p)
+			d := deviceAt(sys, top, p)
 			if (d.Modalias != "" || d.Driver != "") && !slices.Contains(out, d) {
 				out = append(out, d)
 			}
@@ -150,18 +155,8 @@ func way(sys *os.Root, node string) ([]Device, error) {
 	return out, nil
 }
 
-func deviceAt(sys *os.Root, p string) Device {
-	d := Device{Path: p}
-	if b, err := sys.ReadFile(p + "/modalias"); err == nil {
-		d.Modalias = strings.TrimSpace(string(b))
-	} else if b, err := sys.ReadFile(p + "/uevent"); err == nil {
-		// An SD card says it only there.
-		for line := range strings.Lines(string(b)) {
-			if alias, is := strings.CutPrefix(line, "MODALIAS="); is {
-				d.Modalias = strings.TrimSpace(alias)
-			}
-		}
-	}
+func deviceAt(sys *os.Root, top *os.File, p string) Device {
+	d := Device{Path: p, Modalias: drivers.Modalias(top, p)}
 	if link, err := sys.Readlink(p + "/driver"); err == nil {
 		d.Driver = path.Base(link)
 	}

@@ -107,7 +107,7 @@ func TestWay(t *testing.T) {
 		if s := strings.Join(got, ", "); s != tt.want {
 			t.Errorf("%s: the way is %s, want %s", tt.device, s, tt.want)
 		}
-		if h.Node != tt.device[len("/dev/"):] || h.EFI || !strings.HasPrefix(h.CPU, "cpu:") || len(h.Modaliases) != 9 {
+		if h.Node != tt.device[len("/dev/"):] || h.EFI || !strings.HasPrefix(h.CPU, "cpu:") || len(h.Modaliases) != 10 {
 			t.Errorf("%s: %+v", tt.device, h)
 		}
 	}
