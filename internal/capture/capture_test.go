@@ -142,7 +142,7 @@ func look(t *testing.T, root string) string {
 		t.Cleanup(func() { r.Close() })
 		return r
 	}
-	m := &discover.Machine{Sys: open("sys"), Dev: open("dev")}
+	m := &discover.Machine{Sys: open("sys"), Dev: open("dev"), Patience: discover.Timeout}
 	fw, err := m.Firmware()
 	out := fmt.Sprintf("EFI %v, Secure Boot %v, %s=%s %s %v\n", fw.EFI, fw.SecureBoot != nil && *fw.SecureBoot, fw.Variable, fw.BootPartition, fw.UKI, err)
 	parts, err := m.Partitions()

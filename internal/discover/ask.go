@@ -17,6 +17,9 @@ import (
 // all the same.
 const Patience = time.Second
 
+// LookPatience is the same for who looks once, and does not ask again.
+const LookPatience = 10 * time.Second
+
 // Timeout is how long the boot partition itself is waited for.
 const Timeout = time.Minute
 

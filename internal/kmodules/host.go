@@ -63,7 +63,7 @@ func FindHost(sys, dev *os.Root, device string) (*Host, error) {
 	var err error
 	if node, is := strings.CutPrefix(device, "/dev/"); is {
 		h.Node = node
-	} else if h.Node, err = bootPartition(&discover.Machine{Sys: sys, Dev: dev}, device); err != nil {
+	} else if h.Node, err = bootPartition(&discover.Machine{Sys: sys, Dev: dev, Patience: discover.LookPatience}, device); err != nil {
 		return nil, err
 	}
 	if h.Way, err = way(sys, h.Node); err != nil {

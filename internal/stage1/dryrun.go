@@ -178,7 +178,7 @@ func DryRun(w *World, in plan.Input, arch gpt.Arch) (*Trace, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &discover.Machine{Sys: w.Sys, Dev: w.Dev}
+	m := &discover.Machine{Sys: w.Sys, Dev: w.Dev, Patience: discover.LookPatience}
 	t := &Trace{}
 	f := t.look(w, m)
 	defer func() { t.Warnings = append(t.Warnings, p.Warnings...) }()

@@ -281,7 +281,7 @@ func (k *Desk) machine(disk []byte) (*discover.Machine, error) {
 			return nil, err
 		}
 	}
-	m := &discover.Machine{}
+	m := &discover.Machine{Patience: discover.Timeout} // a file answers, however busy the machine is
 	var err error
 	if m.Sys, err = os.OpenRoot(filepath.Join(k.dir, "sys")); err != nil {
 		return nil, err
