@@ -142,6 +142,11 @@ size *args: _build-packages _tree-packages host
     @{{ initddi }} keys {{ build }}/keys >&2
     @{{ initddi }} size --check --cloud {{ build }}/kernel-cloud/root --generic {{ build }}/kernel-generic/root --trust {{ build }}/keys/ddi.crt "$@"
 
+# Put source lines into the stack traces of a log of stage 1, from standard input to standard output; built from this tree as the log's was (options of initddi initramfs)
+lines *options: _build-packages host
+    @{{ initddi }} initramfs --lines --compress none --output {{ build }}/lines.cpio "$@" >&2
+    @go run ./vmtest/lines {{ build }}/lines.cpio
+
 # What stage 1 costs a boot, in virtual time, bytes and memory, beside the kernel alone (--list, --only REGEXP, --runs N, --stages, --json)
 [no-exit-message]
 bench *args: _bench-packages

@@ -375,22 +375,22 @@ func sortedKeys[V any](m map[string]V) []string {
 }
 
 // detach reads the content of a record into memory, so that the file behind it may go away.
-func detach(r cpio.Record) (cpio.Record, error) {
+func detach(r cpio.Record) (cpio.Record, []byte, error) {
 	if r.ReaderAt == nil {
-		return r, nil
+		return r, nil, nil
 	}
 	if r.FileSize > math.MaxInt32 {
-		return r, fmt.Errorf("cannot add %s: %d bytes", r.Name, r.FileSize)
+		return r, nil, fmt.Errorf("cannot add %s: %d bytes", r.Name, r.FileSize)
 	}
 	data := make([]byte, r.FileSize)
 	if _, err := io.ReadFull(io.NewSectionReader(r.ReaderAt, 0, int64(r.FileSize)), data); err != nil {
-		return r, fmt.Errorf("cannot read %s: %w", r.Name, err)
+		return r, nil, fmt.Errorf("cannot read %s: %w", r.Name, err)
 	}
 	if c, ok := r.ReaderAt.(io.Closer); ok {
 		if err := c.Close(); err != nil {
-			return r, fmt.Errorf("cannot read %s: %w", r.Name, err)
+			return r, nil, fmt.Errorf("cannot read %s: %w", r.Name, err)
 		}
 	}
 	r.ReaderAt = bytes.NewReader(data)
-	return r, nil
+	return r, data, nil
 }

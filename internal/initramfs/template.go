@@ -6,6 +6,7 @@ package initramfs
 import (
 	"bytes"
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +22,8 @@ import (
 	uinitramfs "github.com/u-root/mkuimage/uimage/initramfs"
 	"github.com/u-root/mkuimage/uimage/templates"
 	"github.com/u-root/uio/llog"
+
+	"github.com/initddi/initddi/internal/linetables"
 )
 
 // Template is a configuration of a mkuimage template file: which Go commands to build into the busybox.
@@ -36,6 +39,9 @@ type Template struct {
 	Tags []string
 	// Without leaves these commands of the template out, to see what they cost.
 	Without []string
+	// Lines leaves the programs what they know of source files and lines. It is in no stack trace without, and they are loaded no
+	// differently.
+	Lines bool
 	// Symbols leaves the symbol table in the busybox, to see what it consists of. It is loaded no differently.
 	Symbols bool
 }
@@ -106,9 +112,14 @@ func (t Template) build(ctx context.Context, progress func(string)) ([]cpio.Reco
 		if name == cpio.Trailer {
 			continue
 		}
-		r, err := detach(archive.Files[name])
+		r, data, err := detach(archive.Files[name])
 		if err != nil {
 			return nil, err
+		}
+		if !t.Lines && bytes.HasPrefix(data, []byte(elf.ELFMAG)) {
+			if err := linetables.Remove(data); err != nil {
+				progress(fmt.Sprintf("warning: cannot take line numbers out of %s, which makes it larger: %v", r.Name, err))
+			}
 		}
 		records = append(records, r)
 	}

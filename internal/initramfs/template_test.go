@@ -85,6 +85,34 @@ func runInit(t *testing.T, archive []byte) {
 	}
 }
 
+// TestLines builds the same commands with and without the numbers of source lines.
+func TestLines(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs time for the go command, which -short does not give")
+	}
+	var names [2]int // of source files in the busybox
+	var sizes [2]int
+	for i, lines := range []bool{false, true} {
+		o := tiny()
+		o.Template.Lines = lines
+		img, err := Build(context.Background(), o, func(line string) {
+			if strings.HasPrefix(line, "warning") {
+				t.Error(line)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		names[i] = bytes.Count(img.Data, []byte(".go\x00"))
+		if sizes[i], err = Compressed(context.Background(), Zstd, img.Data); err != nil {
+			t.Skip("needs ", err)
+		}
+	}
+	if names[0] != 0 || names[1] < 100 || sizes[0] > sizes[1]*9/10 {
+		t.Errorf("without lines %d names of source files in %d bytes, with them %d in %d", names[0], sizes[0], names[1], sizes[1])
+	}
+}
+
 // unpack unpacks an archive.
 func unpack(t *testing.T, archive []byte) string {
 	t.Helper()
