@@ -85,11 +85,18 @@ func (h *hostFlags) modules() (string, error) {
 
 // printChoices says what one machine's stage 1 carries and what it does not.
 func printChoices(out io.Writer, host *kmodules.Host, selection *kmodules.Selection) {
-	var way []string
+	var way, suppliers []string
 	for _, d := range host.Way {
-		way = append(way, d.String())
+		if d.Supplier {
+			suppliers = append(suppliers, d.String())
+		} else {
+			way = append(way, d.String())
+		}
 	}
 	fmt.Fprintf(out, "for the machine whose /dev/%s hangs on %s\n", host.Node, strings.Join(way, ", "))
+	if len(suppliers) > 0 {
+		fmt.Fprintf(out, "which need %s\n", strings.Join(suppliers, ", "))
+	}
 	if selection == nil {
 		return
 	}

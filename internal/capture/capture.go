@@ -87,14 +87,14 @@ func (r *recorder) say(v Verdict, format string, args ...any) {
 	r.lines = append(r.lines, Line{v, fmt.Sprintf(format, args...)})
 }
 
-// cannot notes what could not be read. What does not exist is no news.
-func (r *recorder) cannot(name string, err error) {
+// cannot notes what could not be read, and what the capture lacks therefore. What does not exist is no news.
+func (r *recorder) cannot(name, lacks string, err error) {
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		err = p.Err
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		r.say(Unread, "%s: %v", name, err)
+		r.say(Unread, "%s: %v: %s in the capture", name, err, lacks)
 	}
 }
 
@@ -114,7 +114,7 @@ func (r *recorder) read(root *os.Root, name string, limit int64) ([]byte, bool) 
 	f, err := root.Open(name)
 	if err != nil {
 		if errors.Is(err, fs.ErrPermission) {
-			r.cannot(root.Name()+"/"+name, err)
+			r.cannot(root.Name()+"/"+name, "it is not", err)
 		}
 		return nil, false
 	}
@@ -269,11 +269,25 @@ func (r *recorder) device(dir string) (asks bool, driver string) {
 	if driver == "" {
 		return asks, ""
 	}
+	r.suppliers(dir)
 	r.out["sys/"+driver] = node{dir: true}
 	if module := r.link(driver + "/module"); module != "" {
 		r.out["sys/"+module] = node{dir: true}
 	}
 	return asks, driver
+}
+
+// suppliers records which devices a device is not probed without.
+func (r *recorder) suppliers(dir string) {
+	for _, name := range drivers.List(r.sys, dir) {
+		if !strings.HasPrefix(name, "supplier:") {
+			continue
+		}
+		if link := r.link(dir + "/" + name); link != "" {
+			r.link(link + "/supplier")
+			r.attribute(link + "/sync_state_only")
+		}
+	}
 }
 
 // uevent records those lines of a device's uevent that name its kind and not itself, and returns them.

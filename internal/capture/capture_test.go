@@ -61,17 +61,21 @@ func machine(t *testing.T, o esp.Options) *machinetest.Machine {
 	m.Write("sys/"+bus+"/serial", secret)
 	m.Write("sys/bus/pci/drivers/virtio-pci/uevent", "")
 	m.Write("sys/bus/pci/devices/x", "")
+	m.Write("sys/devices/virtual/devlink/clock--disk/sync_state_only", "0\n")
+	m.Write("sys/devices/virtual/devlink/clock--disk/runtime_pm", secret+"\n")
 	// A card without a driver says in its uevent alone what it asks for; another asks for nothing.
 	m.Write("sys/devices/mmc_host/mmc0/mmc0:4567/uevent", "MMC_TYPE=SD\nMMC_NAME="+secret+"\nMODALIAS=mmc:block\n")
 	m.Write("sys/devices/mmc_host/mmc1/mmc1:0001/uevent", "MMC_TYPE=SDIO\n")
 	m.Write("sys/bus/mmc/devices/x", "")
 	m.Write("sys/module/virtio_pci/parameters/key", secret)
 	for link, target := range map[string]string{
-		"sys/bus/pci/devices/0000:00:01.0":      "../../../" + bus,
-		"sys/bus/mmc/devices/mmc0:4567":         "../../../devices/mmc_host/mmc0/mmc0:4567",
-		"sys/bus/mmc/devices/mmc1:0001":         "../../../devices/mmc_host/mmc1/mmc1:0001",
-		"sys/" + bus + "/driver":                "../../../bus/pci/drivers/virtio-pci",
-		"sys/bus/pci/drivers/virtio-pci/module": "../../../../module/virtio_pci",
+		"sys/bus/pci/devices/0000:00:01.0":                 "../../../" + bus,
+		"sys/" + bus + "/supplier:clock":                   "../../virtual/devlink/clock--disk",
+		"sys/devices/virtual/devlink/clock--disk/supplier": "../../../platform/clock",
+		"sys/bus/mmc/devices/mmc0:4567":                    "../../../devices/mmc_host/mmc0/mmc0:4567",
+		"sys/bus/mmc/devices/mmc1:0001":                    "../../../devices/mmc_host/mmc1/mmc1:0001",
+		"sys/" + bus + "/driver":                           "../../../bus/pci/drivers/virtio-pci",
+		"sys/bus/pci/drivers/virtio-pci/module":            "../../../../module/virtio_pci",
 	} {
 		if err := os.Symlink(target, m.Path(link)); err != nil {
 			t.Fatal(err)
@@ -203,6 +207,9 @@ func TestRecord(t *testing.T) {
 			if want := []string{"mmc:block ", "pci:v00001AF4d00001042 virtio-pci"}; !slices.Equal(asks, want) {
 				t.Errorf("the captured devices are %q, want %q", asks, want)
 			}
+			if got, err := os.Readlink(filepath.Join(dir, "sys/devices/virtual/devlink/clock--disk/supplier")); err != nil || got != "../../../platform/clock" {
+				t.Errorf("what the disk needs is %q, %v", got, err)
+			}
 			// What was captured can be captured again, to the same bytes.
 			if _, _, again := record(t, capture.Options{Root: dir}); !bytes.Equal(again, archive) {
 				t.Error("the capture of the capture is another")
@@ -299,7 +306,7 @@ func TestUnreadable(t *testing.T) {
 	if err := os.Chmod(m.Path("dev/vda"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if lines, _, _ := record(t, capture.Options{Root: m.Dir}); !strings.Contains(lines, "unread: /dev/vda: permission denied") {
+	if lines, _, _ := record(t, capture.Options{Root: m.Dir}); !strings.Contains(lines, "unread: /dev/vda: permission denied: its partition table is not in the capture\n") {
 		t.Error(lines)
 	}
 }

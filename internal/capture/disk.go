@@ -47,7 +47,7 @@ func (r *recorder) blockDevices() {
 		name, size := path.Base(dir), r.number(dir+"/size")*sysSector
 		f, err := r.dev.Open(name)
 		if err != nil {
-			r.cannot("/dev/"+name, err)
+			r.cannot("/dev/"+name, "what is on it is not", err)
 			continue
 		}
 		n := node{size: size}
@@ -85,7 +85,7 @@ func (r *recorder) disk(name, dir string, boot map[string]bool) {
 	}
 	f, err := r.dev.Open(name)
 	if err != nil {
-		r.cannot("/dev/"+name, err)
+		r.cannot("/dev/"+name, "its partition table is not", err)
 		return
 	}
 	defer f.Close()

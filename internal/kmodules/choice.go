@@ -6,6 +6,7 @@ package kmodules
 import (
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -147,6 +148,11 @@ func (s *selector) pickWay() error {
 		driven, err := s.drives(d.Modalias)
 		if err != nil {
 			return err
+		}
+		if !driven && d.Supplier {
+			// After a while the kernel goes on without (deferred_probe_timeout=), if that is possible at all.
+			s.choices = append(s.choices, Choice{Name: wayName, Why: fmt.Sprintf("kernel %s has no driver %s, which drives %s: something on the way to /dev/%s needs that", s.tree.release, name, path.Base(d.Path), s.options.Host.Node)})
+			continue
 		}
 		if !driven {
 			return fmt.Errorf("cannot make a stage 1 for the machine: %w: %s %s is driven by %s, and kernel %s has it neither as a module nor built in",

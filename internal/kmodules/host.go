@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -27,7 +28,7 @@ type Host struct {
 	// Node is the boot partition, or the disk where that is all that was asked for; a name below /dev.
 	Node string `json:"node"`
 	// Way is what lies between the disk and the root of the device tree, the disk's side first: each device that asks for a
-	// driver, or has one.
+	// driver, or has one. Behind them are those that they need, as the kernel says: clocks, regulators, interrupt controllers.
 	Way []Device `json:"way"`
 	// CPU is the processor's modalias.
 	CPU string `json:"cpu"`
@@ -43,6 +44,8 @@ type Device struct {
 	Modalias string `json:"modalias,omitempty"`
 	Driver   string `json:"driver,omitempty"` // as its bus calls it; empty if it has none
 	Module   string `json:"module,omitempty"` // which has the driver, as in /proc/modules; empty if that is not known
+	// Supplier says that the disk does not hang on it, but something that the disk hangs on does not work without it.
+	Supplier bool `json:"supplier,omitempty"`
 }
 
 // String returns the device's name with its driver.
@@ -109,9 +112,14 @@ func bootPartition(m *discover.Machine, device string) (string, error) {
 			f.Partitions[i].Listing = m.List(f.Partitions[i], nil)
 		case step.Refused != nil:
 			return "", fmt.Errorf("%w: %w", ErrNoBootDisk, &step.Refused[0])
-		case trouble != nil:
-			return "", fmt.Errorf("%w: cannot find %s, and: %w", ErrNoBootDisk, step.Missing, trouble)
 		default:
+			bare := m.Bare()
+			for _, node := range slices.Sorted(maps.Keys(bare)) {
+				trouble = errors.Join(trouble, fmt.Errorf("/dev/%s: %w", node, bare[node]))
+			}
+			if trouble != nil {
+				return "", fmt.Errorf("%w: cannot find %s, and: %w", ErrNoBootDisk, step.Missing, trouble)
+			}
 			return "", fmt.Errorf("%w: cannot find %s", ErrNoBootDisk, step.Missing)
 		}
 	}
@@ -141,18 +149,48 @@ func way(sys *os.Root, node string) ([]Device, error) {
 	}
 	defer top.Close()
 	var out []Device
-	for _, end := range ends {
-		for p := end; strings.HasPrefix(p, "devices/"); p = path.Dir(p) {
-			d := deviceAt(sys, top, p)
-			if (d.Modalias != "" || d.Driver != "") && !slices.Contains(out, d) {
-				out = append(out, d)
+	seen := map[string]bool{}
+	for supplier := false; len(ends) > 0; supplier = true {
+		var next []string
+		for _, end := range ends {
+			for p := end; strings.HasPrefix(p, "devices/") && !seen[p]; p = path.Dir(p) {
+				seen[p] = true
+				if d := deviceAt(sys, top, p); d.Modalias != "" || d.Driver != "" {
+					d.Supplier = supplier
+					out = append(out, d)
+				}
+				next = append(next, suppliers(sys, p)...)
 			}
 		}
+		ends = next
 	}
 	if len(out) == 0 {
 		return nil, fmt.Errorf("%w: /dev/%s hangs on no bus, it is made of other devices (%s): name the disk below it", ErrNoBootDisk, node, dir)
 	}
 	return out, nil
+}
+
+// suppliers returns the devices without which one is not probed (Documentation/driver-api/device_link.rst): firmware says so, or a driver.
+func suppliers(sys *os.Root, dir string) []string {
+	var out []string
+	for _, name := range drivers.List(sys, dir) {
+		if !strings.HasPrefix(name, "supplier:") {
+			continue
+		}
+		target, err := sys.Readlink(dir + "/" + name)
+		if err != nil {
+			continue
+		}
+		link := path.Join(dir, target)
+		// A proxy for what is not there yet; nobody waits for its end.
+		if b, err := sys.ReadFile(link + "/sync_state_only"); err == nil && strings.TrimSpace(string(b)) == "1" {
+			continue
+		}
+		if target, err = sys.Readlink(link + "/supplier"); err == nil {
+			out = append(out, path.Join(link, target))
+		}
+	}
+	return out
 }
 
 func deviceAt(sys *os.Root, top *os.File, p string) Device {

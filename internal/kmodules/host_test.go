@@ -63,6 +63,7 @@ func fakeSys(t *testing.T) *os.Root {
 	device(card, "", "mmc", "mmcblk", "")
 	writeFile(t, dir, card+"/uevent", []byte("DRIVER=mmcblk\nMMC_TYPE=SD\nMODALIAS=mmc:block\n"))
 	block(card + "/block/mmcblk0")
+	fakeBoard(t, dir, device, block)
 	device("devices/LNXSYSTM:00/MSFT0101:00", "acpi:MSFT0101:", "acpi", "", "")
 	writeFile(t, dir, "devices/system/cpu/modalias", []byte("cpu:type:x86,ven0000fam0006mod0055:feature:,0089\n"))
 	root, err := os.OpenRoot(dir)
@@ -71,6 +72,33 @@ func fakeSys(t *testing.T) *os.Root {
 	}
 	t.Cleanup(func() { root.Close() })
 	return root
+}
+
+// fakeBoard adds an SD host of a board: its clocks come over I2C from a chip that needs a regulator, which in turn has a clock.
+func fakeBoard(t *testing.T, dir string, device func(name, modalias, bus, driver, module string), block func(name string)) {
+	t.Helper()
+	const board = "devices/platform/soc"
+	device(board+"/sd@1", "of:NmmcT(null)Cboard,sd", "platform", "board-sd", "board_sd")
+	device(board+"/i2c@2", "of:Ni2cT(null)Cboard,i2c", "platform", "board-i2c", "board_i2c")
+	device(board+"/i2c@2/i2c-0/0-0020", "of:NclockT(null)Cchip,clock", "i2c", "chip-clock", "chip_clock")
+	device(board+"/regulator@3", "of:NregT(null)Cboard,reg", "platform", "board-reg", "board_reg")
+	device(board+"/later@4", "of:NlaterT(null)Cboard,later", "platform", "later", "later")
+	supply := func(supplier, consumer, name, syncStateOnly string) {
+		l := "devices/virtual/devlink/" + name
+		writeFile(t, dir, l+"/sync_state_only", []byte(syncStateOnly+"\n"))
+		link(t, dir, l+"/supplier", "../../../../"+supplier)
+		link(t, dir, l+"/consumer", "../../../../"+consumer)
+		link(t, dir, consumer+"/supplier:"+filepath.Base(supplier), strings.Repeat("../", strings.Count(consumer, "/")+1)+l)
+		link(t, dir, supplier+"/consumer:"+filepath.Base(consumer), strings.Repeat("../", strings.Count(supplier, "/")+1)+l)
+	}
+	supply(board+"/i2c@2/i2c-0/0-0020", board+"/sd@1", "one", "0")
+	supply(board+"/regulator@3", board+"/i2c@2/i2c-0/0-0020", "two", "0")
+	supply(board+"/i2c@2/i2c-0/0-0020", board+"/regulator@3", "three", "0")
+	supply(board+"/later@4", board+"/sd@1", "four", "1")
+	const soldered = board + "/sd@1/mmc_host/mmc1/mmc1:0001"
+	device(soldered, "", "mmc", "mmcblk", "")
+	writeFile(t, dir, soldered+"/uevent", []byte("MODALIAS=mmc:block\n"))
+	block(soldered + "/block/mmcblk1")
 }
 
 func link(t *testing.T, dir, name, target string) {
@@ -91,6 +119,7 @@ func TestWay(t *testing.T) {
 		{"/dev/sda1", "2:0:0:0 (sd), 1-1.1:1.0 (usb-storage), 1-1 (usb), 0000:00:04.0 (ehci-pci)"},
 		{"/dev/nvme0n1", "0000:00:05.0 (nvme), 0000:00:06.0 (nvme)"},
 		{"/dev/mmcblk0", "mmc0:4567 (mmcblk), 0000:00:08.0 (sdhci-pci)"},
+		{"/dev/mmcblk1", "mmc1:0001 (mmcblk), sd@1 (board-sd), needs 0-0020 (chip-clock), needs i2c@2 (board-i2c), needs regulator@3 (board-reg)"},
 	} {
 		h, err := FindHost(sys, sys, tt.device)
 		if err != nil {
@@ -102,12 +131,16 @@ func TestWay(t *testing.T) {
 			if d.Module == "" && d.Modalias != "mmc:block" {
 				t.Errorf("%s: %+v has no module", tt.device, d)
 			}
-			got = append(got, d.String())
+			name := d.String()
+			if d.Supplier {
+				name = "needs " + name
+			}
+			got = append(got, name)
 		}
 		if s := strings.Join(got, ", "); s != tt.want {
 			t.Errorf("%s: the way is %s, want %s", tt.device, s, tt.want)
 		}
-		if h.Node != tt.device[len("/dev/"):] || h.EFI || !strings.HasPrefix(h.CPU, "cpu:") || len(h.Modaliases) != 10 {
+		if h.Node != tt.device[len("/dev/"):] || h.EFI || !strings.HasPrefix(h.CPU, "cpu:") || len(h.Modaliases) != 16 {
 			t.Errorf("%s: %+v", tt.device, h)
 		}
 	}
@@ -203,6 +236,15 @@ func TestSelectWay(t *testing.T) {
 	o.Host.Way[1].Module = "even_odder"
 	if _, err := Select(open(t, root), o); !errors.Is(err, ErrNoDriver) || !strings.Contains(err.Error(), "0000:00:07.0 (odd)") || !strings.Contains(err.Error(), "even_odder") {
 		t.Errorf("no driver: %v", err)
+	}
+	// Without what only supplies something the kernel may do, after a while.
+	o.Host.Way[1].Supplier = true
+	if s, err := Select(open(t, root), o); err != nil || !strings.Contains(choices(s), "-way : kernel "+fakeRelease+" has no driver even_odder, which drives 0000:00:07.0:") {
+		t.Errorf("a supplier without driver: %v, %v", err, s)
+	}
+	o.Host.Way[1].Module = "odd_host"
+	if s, err := Select(open(t, root), o); err != nil || !strings.Contains(choices(s), "+way odd_host") {
+		t.Errorf("a supplier: %v, %v", err, s)
 	}
 	o.Modules, o.Host.Way = []string{"odd_host"}, []Device{{Modalias: "virtio:d00000002v1", Module: "virtio_new"}}
 	if s, err := Select(open(t, root), o); err != nil || !strings.Contains(names(s), "virtio_blk") {

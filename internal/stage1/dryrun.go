@@ -201,7 +201,9 @@ func DryRun(w *World, in plan.Input, arch gpt.Arch) (*Trace, error) {
 				t.Hints = hints(&RefusedError{Refusals: step.Refused})
 			}
 			if t.Missing != "" {
-				for _, s := range (&TimeoutError{Partitions: f.Partitions, Disks: m.DiskErrors()}).Details() {
+				disks := m.DiskErrors()
+				maps.Copy(disks, m.Bare())
+				for _, s := range (&TimeoutError{Partitions: f.Partitions, Disks: disks}).Details() {
 					t.Seen = append(t.Seen, strings.TrimPrefix(s, "seen: "))
 				}
 			}

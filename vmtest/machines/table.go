@@ -33,7 +33,7 @@ func machines() []machine {
 			"qemu-system-x86_64", "qemu-system-x86", "amd64", "generic", q35},
 		{"matrix", "the machine of the boot matrix, with one virtio disk", "qemu-system-x86_64", "qemu-system-x86", "amd64", "cloud", matrix},
 		{"microvm", "QEMU's microvm: two disks on virtio-mmio, no PCI, no firmware", "qemu-system-x86_64", "qemu-system-x86", "amd64", "cloud", microvm},
-		{"arm64-virt", "QEMU's virt machine for arm64: virtio, an SD card, a USB disk", "qemu-system-aarch64", "qemu-system-arm", "arm64", "arm64", virt},
+		{"arm64-virt", "QEMU's virt machine for arm64: virtio, an SD card, a USB disk behind an IOMMU that supplies the PCI host", "qemu-system-aarch64", "qemu-system-arm", "arm64", "arm64", virt},
 	}
 }
 
@@ -128,7 +128,8 @@ func virt(ctx context.Context, s *studio, kernel, initrd string) ([]string, erro
 		return nil, err
 	}
 	return []string{
-		"-machine", "virt", "-cpu", "cortex-a72", "-m", "1024", "-kernel", kernel, "-initrd", initrd, "-append", "console=ttyAMA0" + cmdline,
+		// An IOMMU supplies what lies behind it only where the kernel is strict about it.
+		"-machine", "virt,iommu=smmuv3", "-cpu", "cortex-a72", "-m", "1024", "-kernel", kernel, "-initrd", initrd, "-append", "console=ttyAMA0 fw_devlink.strict=1" + cmdline,
 		"-drive", drive("boot", disk), "-device", "virtio-blk-pci,drive=boot",
 		"-device", "sdhci-pci", "-drive", drive("card", usb), "-device", "sd-card,drive=card",
 		"-device", "qemu-xhci,id=xhci", "-drive", drive("stick", usb), "-device", "usb-storage,bus=xhci.0,drive=stick",
