@@ -54,6 +54,11 @@ func (m *Machine) ReadDevice(d resolve.Device, arch gpt.Arch) *resolve.Image {
 		return img
 	}
 	defer dev.Close()
+	// Of a device that cannot be read this is said once, and not for every place where a partition table may be.
+	if _, err := dev.ReadAt(make([]byte, max(d.SectorSize, 512)), 0); err != nil {
+		img.Err = fmt.Errorf("cannot read /dev/%s: %w", d.Node, err)
+		return img
+	}
 	read(img, dev, extent.List{{Length: d.Size}}, arch)
 	return img
 }

@@ -171,4 +171,11 @@ func TestPmem(t *testing.T) {
 	if img := machine.ReadDevice(want[0], arch); img.Err == nil {
 		t.Error("it is read all the same")
 	}
+	// What cannot be read is said once.
+	if err := os.Mkdir(m.Path("dev/pmem0"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if img := machine.ReadDevice(want[0], arch); img.Err == nil || strings.Count(img.Err.Error(), "is a directory") != 1 || !strings.HasPrefix(img.Err.Error(), "cannot read /dev/pmem0: ") {
+		t.Errorf("a node that cannot be read: %v", img.Err)
+	}
 }

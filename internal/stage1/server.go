@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -103,9 +104,15 @@ func (b *boot) bring(a *resolve.Action) error {
 		if s.devices[name].Node != "" {
 			return nil
 		}
+		before, _ := connected()
 		_, err := s.fetcher.run(nil, 0, on, "--source=nbd", "--get="+a.URL)
 		if err == nil && s.devices[name].Node == "" {
 			err = fmt.Errorf("cannot connect %s: ddifetch names no device: %w", a.URL, io.ErrUnexpectedEOF)
+		}
+		if err != nil {
+			// A run that is killed can have made a device and not said so.
+			delete(s.devices, name)
+			b.disconnectAllBut(before)
 		}
 		return err
 	}
@@ -193,12 +200,42 @@ func (s *servers) giveUp(name string) error {
 	if err != nil {
 		return fmt.Errorf("cannot disconnect %s: %w", d.Node, fs.ErrInvalid)
 	}
+	return disconnect(index)
+}
+
+func disconnect(index int) error {
 	control, err := nbd.Open()
 	if err != nil {
 		return err
 	}
 	defer control.Close()
 	return control.Disconnect(index)
+}
+
+// connected returns the numbers of the network block devices that there are.
+func connected() ([]int, error) {
+	control, err := nbd.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer control.Close()
+	return control.Connected()
+}
+
+// disconnectAllBut gives up the network block devices that were made since these were all.
+func (b *boot) disconnectAllBut(before []int) {
+	now, err := connected()
+	if err != nil {
+		b.log.Debug("%v", err)
+	}
+	for _, index := range now {
+		if slices.Contains(before, index) {
+			continue
+		}
+		if err := disconnect(index); err != nil {
+			b.log.Warn("%v", err)
+		}
+	}
 }
 
 // fillServed says in the report what came over the network.
