@@ -79,6 +79,9 @@ func cellsHTTP() []Cell {
 
 		{Name: "http-unsigned", Doc: "an unsigned image of a web server's: the same rules as on a disk", Cmdline: fromServer("/OS_1.raw"), Network: web("unsigned", "OS_1.raw"),
 			Verdict: Refused, Must: []string{server + "/OS_1.raw refused (signed)"}},
+		{Name: "http-beside", Doc: "the image on the web server has no signature of its own: root hash and signature lie beside it", Cmdline: fromServer("/OS_1.raw"),
+			Network: &Network{Dnsmasq: netlab.DHCP4, Web: &Web{Place: []Place{{Path: "OS_1.raw", Image: "unsigned"}, {Path: "OS_1.roothash", Text: "{roothash unsigned}", SignedBy: "ddi"}}}},
+			Verdict: Entered, Must: []string{"root hash {roothash unsigned} signed by", "entering " + server + "/OS_1.raw", guest.Sentence}, Check: fromWeb(server + "/OS_1.raw")},
 		{Name: "http-flipped", Doc: "a flipped bit in an image of a web server's", Cmdline: fromServer("/OS_1.raw"), Network: web("flipped-first", "OS_1.raw"),
 			Verdict: Refused, Must: []string{server + "/OS_1.raw refused (verity)"}},
 		{Name: "http-other-id", Doc: "another product's image, signed by the same key", Cmdline: fromServer("/OS_1.raw"), Network: web("other", "OS_1.raw"),

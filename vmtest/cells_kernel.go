@@ -19,6 +19,8 @@ func cellsKernel() []Cell {
 			Verdict: Entered, Must: []string{"0 modules", "root hash {roothash signed} signed by", "in place in", guest.Sentence}, Check: noModules},
 		{Name: "builtin-nvme", Group: "kernel", Doc: "templates/kernel, a disk on NVMe", Kernel: "template", Stage1: "no-modules", Disks: []Disk{onESP("signed").on("nvme")},
 			Verdict: Entered, Must: []string{"FAT12 on /dev/nvme0n1p1", guest.Sentence}, Check: noModules},
+		{Name: "builtin-behind", Group: "kernel", Doc: "templates/kernel with CONFIG_BLK_DEV_RAM: the image itself appended to the initramfs, kept as /initrd.image", Kernel: "template-ramdisk", Stage1: "no-modules", Cmdline: "ddi.source=initrd", Delivered: []Delivered{{Image: "signed"}},
+			Verdict: Entered, Must: []string{"/initrd.image: 6291456 bytes in 1 extents", "in place in 2 pieces", "entering initrd:/initrd.image", guest.Sentence}, Check: inInitramfs("/initrd.image")},
 		{Name: "builtin-debian", Group: "kernel", Doc: "templates/kernel, Debian 13 to multi-user.target, nothing failed", Kernel: "template", Stage1: "no-modules", Ready: "disk.img",
 			Credentials: map[string]string{"initddi.report": "poweroff"}, Limit: 6 * time.Minute,
 			Verdict: Entered, Must: []string{"0 modules", "entering vda1:/loader/ddi/debian_13.raw"}, Report: debianIsWell},

@@ -62,6 +62,10 @@ func cellsNet() []Cell {
 			Network: onWeb(Network{VLAN: 7, Cards: []Card{{Alone: true}, {}}}), Must: up("fd00:db8::7/64 (static), no gateway"), Served: served("GET /os.raw")},
 		{Name: "net-cards", Doc: "of three cards the one is used on which somebody answers", Cmdline: byAddress4, Network: onWeb(Network{Dnsmasq: netlab.DHCP4, Cards: []Card{{Alone: true}, {Alone: true}, {}}}),
 			Must: up("eth2: 192.0.2."), Served: served("DHCPACK", "GET /os.raw")},
+		{Name: "net-vmware", Doc: "VMware's card (vmxnet3), Debian's generic kernel", Kernel: "generic", Cmdline: byAddress4, Network: onWeb(Network{Dnsmasq: netlab.DHCP4, Cards: []Card{{Model: "vmxnet3"}}}),
+			Must: up("(dhcp4 from 192.0.2.1)"), Served: served("DHCPACK", "GET /os.raw")},
+		{Name: "net-usb", Doc: "a USB network card (RNDIS or CDC Ethernet), Debian's generic kernel", Kernel: "generic", Stage1: "network-usb", Cmdline: byAddress4, Network: onWeb(Network{Dnsmasq: netlab.DHCP4, Cards: []Card{{Model: "usb-net"}}}),
+			Must: up("(dhcp4 from 192.0.2.1)"), Served: served("DHCPACK", "GET /os.raw")},
 		{Name: "net-intel", Doc: "an Intel card (e1000e), Debian's generic kernel", Kernel: "generic", Cmdline: byAddress4, Network: onWeb(Network{Dnsmasq: netlab.DHCP4, Cards: []Card{{Model: "e1000e"}}}),
 			Must: up("(dhcp4 from 192.0.2.1)"), Served: served("DHCPACK", "GET /os.raw")},
 

@@ -52,6 +52,8 @@ func cellsSources() []Cell {
 			Verdict: Entered, Must: []string{"initrd image, erofs", "entering initrd:/ddi/initrd.raw", guest.Sentence}},
 		{Name: "initrd-behind", Test: true, Doc: "the image itself appended to the initramfs, which retain_initrd keeps", Cmdline: "ddi.source=initrd retain_initrd", Delivered: []Delivered{{Image: "signed"}},
 			Verdict: Entered, Must: []string{"/sys/firmware/initrd: 6291456 bytes in 1 extents", "in place in 2 pieces", "entering initrd:/sys/firmware/initrd", guest.Sentence}, Check: inInitramfs("/sys/firmware/initrd")},
+		{Name: "initrd-behind-generic", Doc: "the same with Debian's generic kernel", Kernel: "generic", Cmdline: "ddi.source=initrd retain_initrd", Delivered: []Delivered{{Image: "signed"}},
+			Verdict: Entered, Must: []string{"/sys/firmware/initrd: 6291456 bytes in 1 extents", "entering initrd:/sys/firmware/initrd", guest.Sentence}, Check: inInitramfs("/sys/firmware/initrd")},
 		{Name: "initrd-beside", Doc: "the signature of an image in memory lies in a file beside it", Cmdline: "ddi.source=initrd", Delivered: []Delivered{{Image: "unsigned", Path: "/ddi/os.raw"}, {Text: "rubbish", Path: "/ddi/os.roothash.p7s"}},
 			Verdict: Refused, Must: []string{"initrd:/ddi/os.raw refused (signed)", "what to do: sign the image"}},
 

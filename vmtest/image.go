@@ -475,11 +475,11 @@ func (w *Workshop) kernel(name string) (*kernel, error) {
 			return nil, fmt.Errorf("cannot find the kernel in %s: %d files boot/vmlinuz-*", root, len(found))
 		}
 		return &kernel{found[0], root}, nil
-	case "template":
-		image, err := w.need("kernel/initddi/bzImage", "just kernel makes it")
+	case "template", "template-ramdisk":
+		image, err := w.need("kernel/initddi/bzImage"+strings.TrimPrefix(name, "template"), "just kernel makes it")
 		return &kernel{Image: image}, err
 	}
-	return nil, fmt.Errorf("cannot find kernel %q: only cloud, generic and template", name)
+	return nil, fmt.Errorf("cannot find kernel %q: only cloud, generic, template and template-ramdisk", name)
 }
 
 // fetched returns the directory with what is in a Debian package, fetching that if it is not there. It is not fetched again: a

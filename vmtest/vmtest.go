@@ -78,7 +78,7 @@ type Cell struct {
 
 	Firmware Firmware `json:"firmware,omitempty"`
 	// Kernel names the kernel of a direct boot, and of the UKI: "cloud" (default) and "generic" are Debian's, "template" is that of
-	// templates/kernel.
+	// templates/kernel, and "template-ramdisk" the same with CONFIG_BLK_DEV_RAM.
 	Kernel string `json:"kernel,omitempty"`
 	Stage1 string `json:"stage1,omitempty"` // default "minimal"
 	// Stub names the systemd-stub of the UKI; default "13", Debian 13's. "12" is Debian 12's, "262" a newer one.

@@ -152,11 +152,16 @@ func (c Card) args(i, disks int) []string {
 	if c.Boot {
 		device += fmt.Sprintf(",bootindex=%d", disks+1+i)
 	}
-	if !strings.HasPrefix(model, "usb-") {
+	args := []string{"-netdev", fmt.Sprintf("tap,id=card%d,ifname=%s,script=no,downscript=no", i, c.Tap)}
+	if strings.HasPrefix(model, "usb-") {
+		// With a controller of its own: disks may have another, or none.
+		args = append(args, "-device", fmt.Sprintf("qemu-xhci,id=ports%d", i))
+		device += fmt.Sprintf(",bus=ports%d.0", i)
+	} else {
 		// As above: what the firmware boots over it with is its own.
 		device += ",romfile="
 	}
-	return []string{"-netdev", fmt.Sprintf("tap,id=card%d,ifname=%s,script=no,downscript=no", i, c.Tap), "-device", device}
+	return append(args, "-device", device)
 }
 
 // Options returns the machine for vmtest.

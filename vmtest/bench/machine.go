@@ -22,7 +22,7 @@ import (
 )
 
 // bootLimit ends a machine that hangs.
-const bootLimit = 3 * time.Minute
+const bootLimit = 10 * time.Minute
 
 // machine is a row put together.
 type machine struct {
@@ -38,6 +38,9 @@ type sample struct {
 	// Boottime is CLOCK_BOOTTIME at the marker's start, before its first line.
 	Boottime     float64 `json:"boottime"`
 	MemAvailable int64   `json:"mem_available_kb"`
+	// OnLists is free memory that the kernel does not count as free: pages that each processor keeps at hand for the next to ask.
+	OnLists int64            `json:"on_lists_kb"`
+	Memory  map[string]int64 `json:"meminfo_kb"` // all of /proc/meminfo
 	// What the guest read from the disk until then, by its own count, and until it was off by QEMU's.
 	GuestReads int64 `json:"guest_reads"`
 	GuestBytes int64 `json:"guest_bytes"`
@@ -144,12 +147,8 @@ func (s *sample) readMarker(name string) error {
 		return fmt.Errorf("cannot read what the marker told, %q: %w", text, err)
 	}
 	s.Boottime = float64(sec) + float64(nsec)/1e9
-	for line := range strings.Lines(section("meminfo")) {
-		if value, ok := strings.CutPrefix(line, "MemAvailable:"); ok {
-			if _, err := fmt.Sscan(value, &s.MemAvailable); err != nil {
-				return fmt.Errorf("cannot read MemAvailable: %w", err)
-			}
-		}
+	if err := s.readMemory(section("meminfo"), section("zoneinfo")); err != nil {
+		return err
 	}
 	for line := range strings.Lines(section("diskstats")) {
 		f := strings.Fields(line)
@@ -169,6 +168,36 @@ func (s *sample) readMarker(name string) error {
 			return fmt.Errorf("cannot read boot.json: %w", err)
 		}
 		s.Stages, s.Modules = r.Stages, r.Modules
+	}
+	return nil
+}
+
+// readMemory reads what the marker found in /proc/meminfo and /proc/zoneinfo.
+func (s *sample) readMemory(meminfo, zoneinfo string) error {
+	s.Memory = map[string]int64{}
+	for line := range strings.Lines(meminfo) {
+		name, value, ok := strings.Cut(line, ":")
+		if fields := strings.Fields(value); ok && len(fields) > 0 {
+			n, err := strconv.ParseInt(fields[0], 10, 64)
+			if err != nil {
+				return fmt.Errorf("cannot read %s of /proc/meminfo: %w", name, err)
+			}
+			s.Memory[name] = n
+		}
+	}
+	s.MemAvailable = s.Memory["MemAvailable"]
+	if s.MemAvailable == 0 {
+		return errors.New("cannot read /proc/meminfo: no MemAvailable")
+	}
+	const page = 4 // kB
+	for line := range strings.Lines(zoneinfo) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "count:"); ok {
+			n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+			if err != nil {
+				return fmt.Errorf("cannot read /proc/zoneinfo: %w", err)
+			}
+			s.OnLists += n * page
+		}
 	}
 	return nil
 }

@@ -148,10 +148,11 @@ func (r *result) spread(of func(sample) float64) float64 {
 func printTable(out io.Writer, results []result) {
 	fmt.Fprint(out, `Virtual seconds: QEMU TCG, -icount shift=0,sleep=on, one processor, q35, 1 GiB. Median, ± spread of all runs.
 init: when the kernel started /init. stage 1: from there until it said "entering". marker: until the next init's first line,
-by the kernel's clock; x: as a multiple of the first row of the same kernel. free: MemAvailable then. read: from the disk.
+by the kernel's clock; x: as a multiple of the first row of the same kernel. free: MemAvailable then; at hand: free pages that a processor keeps for the next to ask, which are
+not in it. read: from the disk.
 `)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "initrd, B\tinit\tstage 1\tmarker\t±\tx\tfree, kB\tread, kB\trequests\tQEMU: kB\trequests\t  row")
+	fmt.Fprintln(w, "initrd, B\tinit\tstage 1\tmarker\t±\tx\tfree, kB\tat hand, kB\tread, kB\trequests\tQEMU: kB\trequests\t  row")
 	first := map[string]float64{}
 	for _, r := range results {
 		if r.Skipped != "" {
@@ -167,8 +168,8 @@ by the kernel's clock; x: as a multiple of the first row of the same kernel. fre
 		if m.Entering > 0 {
 			stage = fmt.Sprintf("%.3f", m.Entering-m.Init)
 		}
-		fmt.Fprintf(w, "%d\t%.3f\t%s\t%.3f\t%.3f\t%.2f\t%d\t%d\t%d\t%d\t%d\t  %s\n", r.Initrd, m.Init, stage, m.Marker,
-			r.spread(func(s sample) float64 { return s.Marker }), m.Marker/first[key], m.MemAvailable, m.GuestBytes>>10, m.GuestReads,
+		fmt.Fprintf(w, "%d\t%.3f\t%s\t%.3f\t%.3f\t%.2f\t%d\t%d\t%d\t%d\t%d\t%d\t  %s\n", r.Initrd, m.Init, stage, m.Marker,
+			r.spread(func(s sample) float64 { return s.Marker }), m.Marker/first[key], m.MemAvailable, m.OnLists, m.GuestBytes>>10, m.GuestReads,
 			m.HostBytes>>10, m.HostReads, r.Name)
 	}
 	w.Flush()

@@ -92,6 +92,9 @@ func (w *workshop) machine(ctx context.Context, r row) (*machine, error) {
 			args = append(args, "ddi.device=PARTUUID="+img.partUUID.String())
 		}
 	}
+	if r.Copy {
+		args = append(args, "ddi.attach=copy")
+	}
 	m.cmdline = strings.Join(args, " ")
 	marker, err := os.Stat(w.markerFile)
 	if err != nil {

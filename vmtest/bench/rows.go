@@ -33,6 +33,8 @@ type row struct {
 	Mounted bool
 	// Unused is how many MiB the image holds that nobody reads.
 	Unused int
+	// Copy copies the image into memory.
+	Copy bool
 	// Tests leaves the kernel's cryptographic self-tests on.
 	Tests bool
 }
@@ -46,6 +48,7 @@ func table() []row {
 		{Name: rowCloud, Kernel: cloud, Stage1: "virtio"},
 		{Name: "cloud, stage 1 all classes", Kernel: cloud, Stage1: "virtio,nvme,sata", Doc: "the machine has an AHCI controller, so its driver is loaded"},
 		{Name: rowCloudBig, Kernel: cloud, Stage1: "virtio", Unused: unusedMiB, Doc: "the same image with content that is not used"},
+		{Name: rowCloudBig + ", copied", Kernel: cloud, Stage1: "virtio", Unused: unusedMiB, Copy: true, Doc: "ddi.attach=copy: all of it is read into memory"},
 		{Name: "template kernel alone", Kernel: template, Doc: "templates/kernel with an initramfs of the marker"},
 		{Name: rowMounted, Kernel: template, Mounted: true, Doc: "dm-mod.create= and root=, no initramfs"},
 		{Name: rowTemplate, Kernel: template, Stage1: "none"},

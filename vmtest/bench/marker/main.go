@@ -24,9 +24,10 @@ func main() {
 		_, _ = syscall.Write(fd, []byte("<5>bench: the next init runs\n"))
 	}
 	memory := read("/proc/meminfo")
+	lists := read("/proc/zoneinfo")
 	disks := read("/proc/diskstats")
 	if fd, err := syscall.Open("/dev/ttyS1", syscall.O_WRONLY|syscall.O_NOCTTY, 0); err == nil {
-		write(fd, "uptime "+decimal(ts.Sec)+" "+decimal(ts.Nsec)+"\n--- meminfo\n"+memory+"--- diskstats\n"+disks+"--- boot\n"+read("/run/initddi/boot.json")+"--- end\n")
+		write(fd, "uptime "+decimal(ts.Sec)+" "+decimal(ts.Nsec)+"\n--- meminfo\n"+memory+"--- zoneinfo\n"+lists+"--- diskstats\n"+disks+"--- boot\n"+read("/run/initddi/boot.json")+"--- end\n")
 	}
 	_ = syscall.Reboot(syscall.LINUX_REBOOT_CMD_POWER_OFF)
 	select {}
