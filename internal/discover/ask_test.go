@@ -20,8 +20,8 @@ import (
 	"github.com/initddi/initddi/internal/resolve"
 )
 
-// short is the patience of tests; what is not awaited at all takes much less, and what is twice.
-const short = 300 * time.Millisecond
+// short is the patience of tests, on a machine that may be busy with others; what is not awaited at all takes much less, and what is, twice.
+const short = time.Second
 
 // silence puts something in the place of a device of which opening never ends: a pipe that nobody writes to.
 func silence(t *testing.T, name string) {
