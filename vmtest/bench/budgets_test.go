@@ -25,8 +25,13 @@ func TestPrintBudgets(t *testing.T) {
 	runs := func(init, entering float64, bytes, memory int64) []sample {
 		return []sample{{Init: init, Entering: entering, Marker: entering, GuestBytes: bytes, MemAvailable: memory}}
 	}
+	atHand := func(s []sample, kB int64) []sample {
+		s[0].OnLists = kB
+		return s
+	}
 	results := []result{
-		{Name: rowCloud, NextInit: 1_000_000, Runs: runs(1, 1.5, 1_900_000, 0)},
+		{Name: rowCloudAlone, Runs: atHand(runs(1, 0, 0, 889_000), 12_000)},
+		{Name: rowCloud, NextInit: 1_000_000, Runs: atHand(runs(1, 1.5, 1_900_000, 880_000), 20_000)},
 		{Name: rowCloudBig, NextInit: 1_000_000, Runs: runs(1, 1.51, 1_900_000, 0)},
 		{Name: rowTemplate, NextInit: 1_000_000, Runs: runs(1, 1.02, 2_100_000, 900_000)},
 		{Name: rowMounted, Runs: runs(1, 0, 0, 903_000)},
@@ -40,8 +45,24 @@ func TestPrintBudgets(t *testing.T) {
 			got = append(got, strings.Join(f[:4], " "))
 		}
 	}
-	want := []string{"0.500 0.45 s OVER", "0.020 0.03 s stage", "0.900 1 MB read", "1.100 1 MB OVER", "3.072 4 MB memory", "0.002 0.005 s growth", "0.000 0.01 MB growth", "- 0.005 s not", "- 0.01 MB not"}
+	want := []string{"0.500 0.45 s OVER", "0.020 0.03 s stage", "0.900 1 MB read", "1.100 1 MB OVER", "3.072 4 MB memory", "1.024 4 MB memory", "0.002 0.005 s growth", "0.000 0.01 MB growth", "- 0.005 s not", "- 0.01 MB not"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q\nwant %q\n%s", got, want, out.String())
+	}
+}
+
+func TestReadMemory(t *testing.T) {
+	var s sample
+	if err := s.readMemory("MemTotal:  990172 kB\nMemAvailable:     884888 kB\nHugePages_Total:       0\n",
+		"Node 0, zone    DMA32\n  pagesets\n    cpu: 0\n              count: 279\n              high:  1024\n    cpu: 1\n              count: 21\n"); err != nil {
+		t.Fatal(err)
+	}
+	if s.MemAvailable != 884888 || s.OnLists != 1200 || s.Memory["MemTotal"] != 990172 {
+		t.Errorf("%+v", s)
+	}
+	for _, test := range [][2]string{{"", ""}, {"MemAvailable: many kB\n", ""}, {"MemAvailable: 7 kB\n", "count: x\n"}} {
+		if err := s.readMemory(test[0], test[1]); err == nil {
+			t.Errorf("%q is no error", test)
+		}
 	}
 }

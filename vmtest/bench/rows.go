@@ -13,6 +13,7 @@ const (
 
 // The rows that budgets are held against.
 const (
+	rowCloudAlone  = "cloud kernel alone"
 	rowCloud       = "cloud, stage 1 virtio"
 	rowCloudBig    = "cloud, stage 1 virtio, +500 MB"
 	rowTemplate    = "template, stage 1"
@@ -44,7 +45,7 @@ func table() []row {
 	return []row{
 		{Name: "cloud kernel alone, as is", Kernel: cloud, Tests: true, Doc: "an initramfs with nothing but the marker"},
 		{Name: "cloud, stage 1 virtio, as is", Kernel: cloud, Stage1: "virtio", Tests: true, Doc: "signature checked, image on the ESP"},
-		{Name: "cloud kernel alone", Kernel: cloud, Doc: "from here on with cryptomgr.notests=1"},
+		{Name: rowCloudAlone, Kernel: cloud, Doc: "from here on with cryptomgr.notests=1"},
 		{Name: rowCloud, Kernel: cloud, Stage1: "virtio"},
 		{Name: "cloud, stage 1 all classes", Kernel: cloud, Stage1: "virtio,nvme,sata", Doc: "the machine has an AHCI controller, so its driver is loaded"},
 		{Name: rowCloudBig, Kernel: cloud, Stage1: "virtio", Unused: unusedMiB, Doc: "the same image with content that is not used"},
