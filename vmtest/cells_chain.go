@@ -65,7 +65,7 @@ func cellsChain() []Cell {
 			Verdict: Entered, Must: []string{"StubDevicePartUUID=", "Secure Boot on", "entering vda1:/EFI/BOOT/BOOTX64.EFI.ddi.d/own.raw", guest.Sentence}, Check: contractUEFI},
 		{Name: "stub-252", Group: "chain", Doc: "Debian 12's systemd-stub, which sets LoaderDevicePartUUID only", Firmware: SecureBoot, Stub: "12", Disks: []Disk{onESP("signed")},
 			Verdict: Entered, Must: []string{"LoaderDevicePartUUID=", "root hash {roothash signed} signed by", guest.Sentence}, MustNot: []string{"StubDevicePartUUID="}},
-		{Name: "credentials", Group: "chain", Doc: "an image without /.extra is told where its credentials are", Firmware: SecureBoot,
+		{Name: "credentials", Group: "chain", Doc: "an image without /.extra finds its credentials in the store", Firmware: SecureBoot,
 			Disks:   []Disk{{Place: append(onESP("bare").Place, credential())}},
 			Verdict: Entered, Must: []string{"entering vda1:/loader/ddi/bare.raw", guest.Sentence}, Check: contractCredentials},
 		{Name: "two-esps-uefi", Group: "chain", Doc: "of two ESPs the one that the firmware booted from is taken, and no other is looked at", Firmware: SecureBoot,

@@ -88,15 +88,13 @@ func contractUEFI(f *guest.Facts) []string {
 	return c.wrong
 }
 
-// contractCredentials is that one for an image without a directory /.extra: systemd is told by a variable where the credentials are.
+// contractCredentials is that one for an image without a directory /.extra: services find the credentials in the store. A variable for systemd would
+// keep it from importing those of the firmware.
 func contractCredentials(f *guest.Facts) []string {
 	c := &checker{wrong: contractOS(f)}
-	c.ok(slices.Contains(f.Env, credentialsVariable+"=/run/credentials/@encrypted"), "the environment is %q, without %s", f.Env, credentialsVariable)
-	c.ok(slices.Equal(f.Credentials, []string{"matrix"}), "/run/credentials/@encrypted holds %q, wanted matrix", f.Credentials)
+	c.ok(slices.Equal(f.Credentials, []string{"matrix"}), "/run/credstore.encrypted holds %q, wanted matrix", f.Credentials)
 	return c.wrong
 }
-
-const credentialsVariable = "ENCRYPTED_CREDENTIALS_DIRECTORY"
 
 // rootIs is the contract and a file system.
 func rootIs(fstype string) func(*guest.Facts) []string {
@@ -150,8 +148,7 @@ func (c *checker) common(f *guest.Facts) *report.Chosen {
 	}
 	for _, e := range f.Env {
 		name, _, _ := strings.Cut(e, "=")
-		told := name == credentialsVariable && len(f.Credentials) > 0
-		c.ok(told || slices.Contains([]string{"HOME", "TERM", "MATRIX"}, name), "the environment has %q, which the kernel did not give", e)
+		c.ok(slices.Contains([]string{"HOME", "TERM", "MATRIX"}, name), "the environment has %q, which the kernel did not give", e)
 	}
 	for _, a := range f.Args {
 		c.ok(!strings.HasPrefix(a, "--"), "the next init is told %q", a)

@@ -14,8 +14,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"slices"
-	"strings"
 
 	"github.com/initddi/initddi/internal/linux/mount"
 	"github.com/initddi/initddi/internal/linux/process"
@@ -27,17 +25,20 @@ const NewRoot = "/newroot"
 // carried are the mounts that go into the new root, in this order.
 var carried = [...]string{"/dev", "/proc", "/sys", "/run"}
 
-// Pseudo mounts what every step of stage 1 needs, with the flags that systemd gives them and will find: it keeps what is
-// mounted already.
+// Pseudo mounts what every step of stage 1 needs, with the flags and the limits that systemd gives them (mount-setup.c) and will find: it keeps
+// what is mounted already.
 func Pseudo() error {
+	tmpfs := func(size, inodes string) []mount.Option {
+		return []mount.Option{{Key: "mode", Value: "0755"}, {Key: "size", Value: size}, {Key: "nr_inodes", Value: inodes}}
+	}
 	for _, m := range []struct {
 		path string
 		req  mount.Request
 	}{
-		{"/dev", mount.Request{Type: "devtmpfs", Source: "devtmpfs", Options: []mount.Option{{Key: "mode", Value: "0755"}}, Attr: mount.NoSuid | mount.StrictAtime}},
+		{"/dev", mount.Request{Type: "devtmpfs", Source: "devtmpfs", Options: tmpfs("4m", "1m"), Attr: mount.NoSuid | mount.StrictAtime}},
 		{"/proc", mount.Request{Type: "proc", Source: "proc", Attr: mount.NoSuid | mount.NoExec | mount.NoDev}},
 		{"/sys", mount.Request{Type: "sysfs", Source: "sysfs", Attr: mount.NoSuid | mount.NoExec | mount.NoDev}},
-		{"/run", mount.Request{Type: "tmpfs", Source: "tmpfs", Options: []mount.Option{{Key: "mode", Value: "0755"}}, Attr: mount.NoSuid | mount.NoDev | mount.StrictAtime}},
+		{"/run", mount.Request{Type: "tmpfs", Source: "tmpfs", Options: tmpfs("20%", "800k"), Attr: mount.NoSuid | mount.NoDev | mount.StrictAtime}},
 	} {
 		if err := os.MkdirAll(m.path, 0o755); err != nil {
 			return fmt.Errorf("cannot make the mount point %s: %w", m.path, err)
@@ -67,8 +68,9 @@ type Next struct {
 	Init        string   // path in the tree
 	Args        []string // behind argv[0]
 	Env         []string
-	// HasExtra says that the tree has a directory /.extra.
-	HasExtra bool
+	// HasExtra says that the tree has a directory /.extra. NoCredentials leaves them out where it has none: systemd imports none out of /.extra then,
+	// but services would find them elsewhere.
+	HasExtra, NoCredentials bool
 	// Except is a file in /.extra that is not carried over: the image itself.
 	Except string
 }
@@ -77,7 +79,7 @@ type Next struct {
 // nothing but a reboot can follow. Otherwise nothing is left of the attempt, the tree included, and another can be made.
 func Enter(n Next) (lost bool, err error) {
 	defer process.Guard(&err)
-	env, err := assemble(n)
+	err = assemble(n)
 	n.Tree.Close()
 	if err != nil {
 		return false, errors.Join(err, takeApart())
@@ -94,18 +96,18 @@ func Enter(n Next) (lost bool, err error) {
 	}
 	// The console that the kernel opened is a node of the initramfs, which it would keep alive.
 	cerr := process.UseConsole("/dev/console")
-	return true, errors.Join(process.Exec(n.Init, append([]string{n.Init}, n.Args...), env), err, cerr)
+	return true, errors.Join(process.Exec(n.Init, append([]string{n.Init}, n.Args...), n.Env), err, cerr)
 }
 
-// assemble puts together at [NewRoot] what the next init shall see but for the carried mounts, and returns its environment.
-func assemble(n Next) (env []string, err error) {
+// assemble puts together at [NewRoot] what the next init shall see but for the carried mounts.
+func assemble(n Next) (err error) {
 	defer process.Guard(&err)
 	if err := os.MkdirAll(NewRoot, 0o755); err != nil {
-		return nil, fmt.Errorf("cannot make %s: %w", NewRoot, err)
+		return fmt.Errorf("cannot make %s: %w", NewRoot, err)
 	}
 	extra, err := carryExtra("/.extra", n.Except)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if extra != nil {
 		defer extra.Close()
@@ -117,14 +119,14 @@ func assemble(n Next) (env []string, err error) {
 		err = n.Tree.Attach(NewRoot)
 	}
 	if err != nil || extra == nil {
-		return n.Env, err
+		return err
 	}
-	if env, err = placeExtra(extra, n); err != nil {
-		return nil, err
+	if err := placeExtra(extra, n); err != nil {
+		return err
 	}
 	// The mount point is empty by now, and of no use to anybody; nor does it harm.
 	_ = os.Remove(staging)
-	return env, nil
+	return nil
 }
 
 // takeApart undoes what [assemble] did or began to do. Credentials that were copied are those that another attempt would copy.
@@ -137,9 +139,6 @@ func takeApart() error {
 	}
 	return errors.Join(errs...)
 }
-
-// encrypted is where systemd finds the credentials of an image that has no /.extra.
-const encrypted = "/run/credentials/@encrypted"
 
 // staging is where the copy of /.extra is mounted on its way into the image.
 const staging = "/run/initddi/extra"
@@ -170,41 +169,12 @@ func carryExtra(from, except string) (*mount.Mount, error) {
 	return m, nil
 }
 
-// placeExtra puts the copy where systemd looks for it: at /.extra if the image has that directory, else the credentials alone
-// into the directory that the environment names to it.
-func placeExtra(extra *mount.Mount, n Next) ([]string, error) {
+// placeExtra puts the copy where systemd looks for it: at /.extra if the image has that directory, else each file where it is found without.
+func placeExtra(extra *mount.Mount, n Next) error {
 	if n.HasExtra {
-		return n.Env, extra.Attach(NewRoot + "/.extra")
+		return extra.Attach(NewRoot + "/.extra")
 	}
-	found := false
-	for _, dir := range []string{"credentials", "global_credentials"} {
-		from := staging + "/" + dir
-		entries, err := readDir(from)
-		if err != nil {
-			continue
-		}
-		for _, e := range entries {
-			if !e.Type().IsRegular() {
-				continue
-			}
-			if err := os.MkdirAll(encrypted, 0o700); err != nil {
-				return nil, fmt.Errorf("cannot pass on the credentials: %w", err)
-			}
-			// The UKI's own credential goes before everybody's of the same name, as in systemd.
-			err := copyFile(from+"/"+e.Name(), encrypted+"/"+strings.TrimSuffix(e.Name(), ".cred"), 0o400)
-			if err != nil && !errors.Is(err, fs.ErrExist) {
-				return nil, err
-			}
-			found = true
-		}
-	}
-	if err := mount.Unmount(staging); err != nil {
-		return nil, err
-	}
-	if !found {
-		return n.Env, nil
-	}
-	return append(slices.Clone(n.Env), "ENCRYPTED_CREDENTIALS_DIRECTORY="+encrypted), nil
+	return errors.Join(passOn(staging, n.NoCredentials), mount.Unmount(staging))
 }
 
 // readDir is [os.ReadDir] without sorting, which is not needed here and some kilobytes for this type alone.

@@ -160,7 +160,7 @@ func enter(t *testing.T, mode string) state {
 
 func TestNSEnter(t *testing.T) {
 	kerneltest.NeedNamespace(t)
-	extra := []string{"/.extra/credentials/a.cred", "/.extra/global_credentials/a.cred", "/.extra/global_credentials/b.cred", "/.extra/sysext/x.sysext.raw", "/.extra/os-release"}
+	extra := []string{"/.extra/credentials/a.cred", "/.extra/global_credentials/a.cred", "/.extra/global_credentials/b.cred", "/.extra/sysext/x.sysext.raw", "/.extra/os-release", "/.extra/boot-secret"}
 	if mode := kerneltest.ChildMode(); mode != "" {
 		files := extra
 		if mode == "nothing" {
@@ -170,18 +170,21 @@ func TestNSEnter(t *testing.T) {
 		// What whoever runs the tests left open is not ours.
 		must(t, unix.CloseRange(3, 1<<20, unix.CLOSE_RANGE_CLOEXEC))
 		must(t, unix.Dup3(1, reportFD, 0))
-		lost, err := Enter(Next{Tree: m, Init: "/sbin/init", Args: []string{"single", "a b"}, Env: []string{"TERM=linux", "x="}, HasExtra: mode == "extra"})
+		lost, err := Enter(Next{Tree: m, Init: "/sbin/init", Args: []string{"single", "a b"}, Env: []string{"TERM=linux", "x="}, HasExtra: mode == "extra", NoCredentials: mode == "no credentials"})
 		t.Fatal(lost, err)
 	}
 	const always = "/dev/console -rw------- |/etc/os-release -rw-r--r-- ID=test|/run/initddi/boot.json -rw-r--r-- {}"
 	for mode, want := range map[string]struct{ env, files, mounts string }{
 		"nothing": {"TERM=linux x=", always, "/ /proc /dev /sys /run"},
-		"extra": {"TERM=linux x=", "/.extra/credentials/a.cred -r--r----- content of /.extra/credentials/a.cred|/.extra/global_credentials/a.cred -r--r----- content of /.extra/global_credentials/a.cred|" +
+		"extra": {"TERM=linux x=", "/.extra/boot-secret -r--r----- content of /.extra/boot-secret|/.extra/credentials/a.cred -r--r----- content of /.extra/credentials/a.cred|/.extra/global_credentials/a.cred -r--r----- content of /.extra/global_credentials/a.cred|" +
 			"/.extra/global_credentials/b.cred -r--r----- content of /.extra/global_credentials/b.cred|/.extra/os-release -r--r----- content of /.extra/os-release|" +
 			"/.extra/sysext/x.sysext.raw -r--r----- content of /.extra/sysext/x.sysext.raw|" + always, "/ /.extra /proc /dev /sys /run"},
-		"credentials alone": {"TERM=linux x= ENCRYPTED_CREDENTIALS_DIRECTORY=/run/credentials/@encrypted", "/dev/console -rw------- |/etc/os-release -rw-r--r-- ID=test|" +
-			"/run/credentials/@encrypted/a -r-------- content of /.extra/credentials/a.cred|/run/credentials/@encrypted/b -r-------- content of /.extra/global_credentials/b.cred|" +
-			"/run/initddi/boot.json -rw-r--r-- {}", "/ /proc /dev /sys /run"},
+		"no directory": {"TERM=linux x=", "/dev/console -rw------- |/etc/os-release -rw-r--r-- ID=test|" +
+			"/run/credstore.encrypted/a -r-------- content of /.extra/credentials/a.cred|/run/credstore.encrypted/b -r-------- content of /.extra/global_credentials/b.cred|" +
+			"/run/initddi/boot.json -rw-r--r-- {}|/run/systemd/stub/boot-secret -r-------- content of /.extra/boot-secret|" +
+			"/run/systemd/stub/os-release -r--r--r-- content of /.extra/os-release", "/ /proc /dev /sys /run"},
+		"no credentials": {"TERM=linux x=", always + "|/run/systemd/stub/boot-secret -r-------- content of /.extra/boot-secret|" +
+			"/run/systemd/stub/os-release -r--r--r-- content of /.extra/os-release", "/ /proc /dev /sys /run"},
 	} {
 		s := enter(t, mode)
 		if !slices.Equal(s.Args, []string{"/sbin/init", "single", "a b"}) || s.Cwd != "/" {
@@ -253,7 +256,7 @@ func TestNSEnterAgain(t *testing.T) {
 	kerneltest.NeedNamespace(t)
 	if kerneltest.ChildMode() == "" {
 		s := enter(t, "again")
-		if got := strings.Join(s.Files, "\n"); !strings.Contains(got, "/run/credentials/@encrypted/a -r-------- content of /.extra/credentials/a.cred") {
+		if got := strings.Join(s.Files, "\n"); !strings.Contains(got, "/run/credstore.encrypted/a -r-------- content of /.extra/credentials/a.cred") {
 			t.Errorf("files\n%s", got)
 		}
 		return
@@ -262,9 +265,9 @@ func TestNSEnterAgain(t *testing.T) {
 	must(t, unix.CloseRange(3, 1<<20, unix.CLOSE_RANGE_CLOEXEC))
 	must(t, unix.Dup3(1, reportFD, 0))
 	// No room for the credentials, which come after the tree was attached.
-	write(t, "/run/credentials/@encrypted", "in the way", 0o600)
+	write(t, "/run/credstore.encrypted", "in the way", 0o600)
 	lost, err := Enter(Next{Tree: m, Init: "/sbin/init"})
-	if lost || err == nil || !strings.Contains(err.Error(), "cannot pass on the credentials") {
+	if lost || err == nil || !strings.Contains(err.Error(), "cannot pass on what the boot loader delivered") {
 		t.Fatalf("%v, %v", lost, err)
 	}
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
@@ -276,7 +279,7 @@ func TestNSEnterAgain(t *testing.T) {
 		t.Fatal("the tree is held open")
 	}
 	// Somebody has made room, and put something else where the copy was.
-	must(t, os.Remove("/run/credentials/@encrypted"))
+	must(t, os.Remove("/run/credstore.encrypted"))
 	write(t, staging+"/file", "", 0o600)
 	t.Fatal(Enter(Next{Tree: tree(t, false), Init: "/sbin/init"}))
 }

@@ -133,6 +133,8 @@ type Plan struct {
 	// MeasureFloor is what stage1.conf says of measuring, empty if nothing: Measure is never less.
 	MeasureFloor Measure
 
+	// NoCredentials says that the next init was told to take none: systemd.import_credentials=no.
+	NoCredentials bool
 	// InitArgs go to the next init as they came.
 	InitArgs []string
 	// Warnings are sentences for the log about things that will surprise somebody later.
@@ -249,6 +251,8 @@ func (p *Plan) addCommandLine(in Input) []error {
 				p.InitOS = param.Value
 			case "quiet":
 				quiet = quiet || !param.HasValue
+			case "systemd.import-credentials", "rd.systemd.import-credentials":
+				p.NoCredentials = p.NoCredentials || isNo(param.Value)
 			}
 			p.warnForeign(key, param.Value)
 			continue
@@ -284,6 +288,15 @@ func (p *Plan) allows(key, value string) bool {
 		k, v, one := strings.Cut(entry, "=")
 		return cmdline.KeyEqual(k, key) && (!one || v == value)
 	})
+}
+
+// isNo reports whether systemd takes a value for false (parse_boolean).
+func isNo(value string) bool {
+	switch strings.ToLower(value) {
+	case "0", "no", "n", "false", "f", "off":
+		return true
+	}
+	return false
 }
 
 // warnForeign says so where a key of the next init's is known to do harm to it: measured, an OS image that is booted with the

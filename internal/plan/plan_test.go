@@ -279,3 +279,18 @@ func FuzzNew(f *testing.F) {
 		}
 	})
 }
+
+// TestNoCredentials: whoever forbids systemd to take credentials forbids stage 1 to pass them on.
+func TestNoCredentials(t *testing.T) {
+	for cmdline, want := range map[string]bool{
+		"": false, "systemd.import_credentials": false, "systemd.import_credentials=yes": false, "systemd.import_credentials=perhaps": false, "import_credentials=no": false,
+		"systemd.import_credentials=no": true, "systemd.import-credentials=0": true, "rd.systemd.import_credentials=Off": true,
+		// Nobody who can only add to the command line takes it back.
+		"systemd.import_credentials=no systemd.import_credentials=yes": true,
+	} {
+		p, err := New(Input{CommandLine: cmdline})
+		if p == nil || p.NoCredentials != want {
+			t.Errorf("%q: %+v, %v", cmdline, p, err)
+		}
+	}
+}

@@ -437,6 +437,8 @@ func (b *boot) enter(a *resolve.Action, img *resolve.Image) error {
 	if f, err := m.Open("/.extra"); err == nil {
 		hasExtra = true
 		f.Close()
+	} else if tree.Designator != gpt.Usr {
+		b.warnExtra(inMemory(a))
 	}
 	text := fmt.Sprintf("%s as %s", tree.Init, name)
 	b.done("handoff", end(text), "%s", text)
@@ -451,7 +453,7 @@ func (b *boot) enter(a *resolve.Action, img *resolve.Image) error {
 	b.holdSilent()
 	b.devices.close()
 	b.control.Close()
-	lost, err := handoff.Enter(handoff.Next{Tree: m, Usr: tree.Designator == gpt.Usr, Initrd: tree.Kind == plan.KindInitrd, Init: tree.Init, Args: b.args, Env: b.env, HasExtra: hasExtra, Except: inMemory(a)})
+	lost, err := handoff.Enter(handoff.Next{Tree: m, Usr: tree.Designator == gpt.Usr, Initrd: tree.Kind == plan.KindInitrd, Init: tree.Init, Args: b.args, Env: b.env, HasExtra: hasExtra, NoCredentials: b.plan.NoCredentials, Except: inMemory(a)})
 	return &EnterError{Lost: lost, Err: err}
 }
 

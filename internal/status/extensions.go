@@ -4,22 +4,28 @@
 package status
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/initddi/initddi/internal/report"
 )
 
-// extensions says in a line each which extensions a report names. What a line has is what the report says: a name first, the rest as it
-// stands there, so that a key which comes later is shown as well.
-func extensions(text []byte) []string {
+// extensions says in a line each which extensions a report names, and which were left out and why. What a line has is what the report says: a name
+// first, the rest as it stands there, so that a key which comes later is shown as well.
+func extensions(text []byte) (out, leftOut []string) {
 	var b struct {
 		Extensions []json.RawMessage `json:"extensions"`
+		LeftOut    []report.Entry    `json:"left_out"`
 	}
 	if json.Unmarshal(text, &b) != nil {
-		return nil
+		return nil, nil
 	}
-	var out []string
+	for _, e := range b.LeftOut {
+		leftOut = append(leftOut, refusal(e))
+	}
 	for _, raw := range b.Extensions {
 		var name string
 		if json.Unmarshal(raw, &name) == nil {
@@ -31,8 +37,11 @@ func extensions(text []byte) []string {
 			out = append(out, extension(fields))
 		}
 	}
-	return out
+	return out, leftOut
 }
+
+// refusal says why something was refused.
+func refusal(e report.Entry) string { return cmp.Or(e.Text, e.Candidate+" ("+e.Rule+")") }
 
 // extension joins the fields of one that are a word or a number: lists of extents are nothing for people.
 func extension(fields map[string]any) string {

@@ -60,8 +60,8 @@ type Status struct {
 	// Problems are what could not be found out, or not believed.
 	Problems []string `json:"problems,omitempty"`
 
-	boot       report.Boot
-	extensions []string
+	boot                report.Boot
+	extensions, leftOut []string
 }
 
 // Span is a part of the boot, with times in microseconds since the kernel started: what was before that is negative.
@@ -96,7 +96,7 @@ func (s System) Look(ctx context.Context) (*Status, error) {
 	if st.boot.Chosen == nil {
 		st.problem("the report names no image")
 	}
-	st.extensions = extensions(text)
+	st.extensions, st.leftOut = extensions(text)
 	st.record(s)
 	var moments map[string]int64
 	if s.Moments != nil {

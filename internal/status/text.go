@@ -43,8 +43,11 @@ func (st *Status) Print(w io.Writer, colours bool) {
 	for _, e := range st.extensions {
 		p.field("Extension", plain, e)
 	}
+	for _, e := range st.leftOut {
+		p.field("Left Out", yellow, e)
+	}
 	for _, e := range b.Refused {
-		p.field("Refused", yellow, cmp.Or(e.Text, e.Candidate+" ("+e.Rule+")"))
+		p.field("Refused", yellow, refusal(e))
 	}
 	for _, s := range b.Warnings {
 		p.field("Warning", yellow, s)

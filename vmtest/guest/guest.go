@@ -46,7 +46,7 @@ type Facts struct {
 	RootEntries []string `json:"root_entries"`
 	// Extra are the files below /.extra.
 	Extra []string `json:"extra"`
-	// Credentials are the names in /run/credentials/@encrypted.
+	// Credentials are the names in /run/credstore.encrypted.
 	Credentials []string `json:"credentials"`
 	// ESP is what came of mounting the boot partition read-write and writing to it: "rw", "no vfat" where the image has no
 	// driver for this kernel, or an error.

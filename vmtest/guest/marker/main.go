@@ -139,7 +139,7 @@ func (g *gatherer) gather() {
 	f.Cwd, err = os.Getwd()
 	g.note(err)
 	f.RootEntries = names("/")
-	f.Credentials = names("/run/credentials/@encrypted")
+	f.Credentials = names("/run/credstore.encrypted")
 	g.note(filepath.WalkDir("/.extra", func(path string, d os.DirEntry, err error) error {
 		// An image without the directory is one to test, too.
 		if err == nil && !d.IsDir() {
