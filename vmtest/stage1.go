@@ -124,6 +124,9 @@ func (w *Workshop) modules(ctx context.Context, s *Stage1, k *kernel) (*kmodules
 	if slices.ContainsFunc(kmodules.Classes(), func(c kmodules.Class) bool { return c.IsNetwork() && slices.Contains(s.Classes, c.Name) }) {
 		o.OptionalFeatures = append(o.OptionalFeatures, kmodules.NetworkFeatures()...)
 	}
+	if s.Config == "extensions" {
+		o.Features = append(o.Features, "overlay")
+	}
 	if s.FileSystems == nil {
 		o.Features = append(o.Features, "erofs")
 	}

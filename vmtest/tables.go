@@ -23,6 +23,8 @@ func Cells() []Cell {
 		cellsRollback(),
 		cellsSettings(),
 		cellsLocked(),
+		cellsStays(),
+		cellsExtensions(),
 		cellsTPM(),
 		cellsStorage(),
 		cellsKernel(),
@@ -34,7 +36,7 @@ func Cells() []Cell {
 
 // Images returns the images that cells can place.
 func Images() []Image {
-	return slices.Concat(imagesRollback(), imagesChain(), imagesRefuse(), imagesTrust(), imagesNBD(), imagesTPM(), imagesStorage(), imagesComplex())
+	return slices.Concat(imagesRollback(), imagesChain(), imagesRefuse(), imagesTrust(), imagesNBD(), imagesTPM(), imagesStorage(), imagesComplex(), imagesExtensions(), imagesStays())
 }
 
 // Stages returns the stages 1 that cells can boot.
@@ -44,6 +46,7 @@ func Stages() []Stage1 {
 		stagesHost(),
 		stagesTrust(),
 		stagesLocked(),
+		stagesExtensions(),
 		stagesRollback(),
 		stagesTPM(),
 		stagesStorage(),

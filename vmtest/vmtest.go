@@ -225,6 +225,10 @@ type Image struct {
 	Version string `json:"version,omitempty"`
 	// Release are more lines of os-release.
 	Release string `json:"release,omitempty"`
+	// Files are the texts of files in a tree of kind "files", by path; below usr/bin they are programs.
+	Files map[string]string `json:"files,omitempty"`
+	// Random adds a file of so many bytes that cannot be compressed to such a tree.
+	Random int64 `json:"random,omitempty"`
 	// Ready is an image that the build has made, or that the Justfile's Recipe makes if it has not.
 	Ready  string `json:"ready,omitempty"`
 	Recipe string `json:"recipe,omitempty"`

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/initddi/initddi/internal/ddi"
 	"github.com/initddi/initddi/internal/report"
 )
 
@@ -71,6 +72,12 @@ func (r *bootReport) print(w io.Writer) {
 	t.Flush()
 	sectors, _ := strconv.ParseInt(r.Facts["sectors-read"], 10, 64)
 	fmt.Fprintf(w, "read from disk: %.1f MB; memory available: %s kB\n", float64(sectors)*512/1e6, r.Facts["mem-available-kb"])
+	for _, e := range r.Boot.Extensions {
+		fmt.Fprintf(w, "merged: %s %s from %s, signed by %s\n", e.Class, ddi.Printable(e.Name), ddi.Printable(e.Path), ddi.Printable(e.Signer))
+	}
+	for _, e := range r.Boot.LeftOut {
+		fmt.Fprintf(w, "left out: %s\n", ddi.Printable(e.Text))
+	}
 	for _, n := range r.names {
 		fmt.Fprintf(w, "size of %s: %d bytes\n", n, r.Sizes[n])
 	}

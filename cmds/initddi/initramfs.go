@@ -73,7 +73,7 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 		}
 	}
 	if *modules != "" {
-		if o.Modules, err = selectModules(*modules, *release, *config, *class, *features, machine); err != nil {
+		if o.Modules, err = selectModules(*modules, *release, o.Template, *config, *class, *features, machine); err != nil {
 			return err
 		}
 	}
@@ -115,8 +115,22 @@ func printStage1(w io.Writer, output string, img *initramfs.Image, modules *kmod
 	return err
 }
 
-func selectModules(place, release, config, class, features string, host *kmodules.Host) (*kmodules.Selection, error) {
-	o, err := moduleOptions(config, class, features, host)
+// merges reports whether a stage 1 of a template can merge extensions, which takes the kernel's overlay file system. What is in an
+// archive that somebody else made, the configuration's name has to say.
+func merges(t initramfs.Template, config string) (bool, error) {
+	if t.File == "" {
+		return config == "extensions" || config == "debug", nil
+	}
+	_, tags, err := t.Commands()
+	return !slices.Contains(tags, "nomerge"), err
+}
+
+func selectModules(place, release string, t initramfs.Template, config, class, features string, host *kmodules.Host) (*kmodules.Selection, error) {
+	merge, err := merges(t, config)
+	if err != nil {
+		return nil, err
+	}
+	o, err := moduleOptions(config, class, features, merge, host)
 	if err != nil {
 		return nil, err
 	}
@@ -127,8 +141,8 @@ func selectModules(place, release, config, class, features string, host *kmodule
 	return kmodules.Select(tree, o)
 }
 
-// moduleOptions understands --class and --fs for a configuration. host is the only machine that stage 1 is for, nil if it is for any.
-func moduleOptions(config, class, features string, host *kmodules.Host) (kmodules.Options, error) {
+// moduleOptions understands --class and --fs for a configuration, which merges extensions if merge is set. host is the only machine that stage 1 is for, nil if it is for any.
+func moduleOptions(config, class, features string, merge bool, host *kmodules.Host) (kmodules.Options, error) {
 	o := kmodules.Options{Features: []string{"loop", "dm", "verity"}, OptionalFeatures: []string{"efivarfs"}, Host: host}
 	switch {
 	case class == "" && host == nil:
@@ -142,8 +156,8 @@ func moduleOptions(config, class, features string, host *kmodules.Host) (kmodule
 	default:
 		addClasses(&o, class)
 	}
-	if config == "extensions" || config == "debug" {
-		o.OptionalFeatures = append(o.OptionalFeatures, "overlay") // for sysextmerge
+	if merge {
+		o.OptionalFeatures = append(o.OptionalFeatures, "overlay")
 	}
 	for _, f := range strings.Split(features, ",") {
 		switch f {
@@ -215,7 +229,7 @@ func addClasses(o *kmodules.Options, list string) {
 // baked reads the trust store and checks the settings as stage 1 itself will: a mistake is found here, not at the console.
 func baked(trust, settings []string) ([]initramfs.File, []byte, error) {
 	var certs []initramfs.File
-	in := plan.Input{HasShell: true}
+	in := plan.Input{HasShell: true, HasMerge: true}
 	for _, name := range trust {
 		b, err := os.ReadFile(name)
 		if err != nil {

@@ -59,16 +59,20 @@ func TestMeasure(t *testing.T) {
 		t.Errorf("--pcr-file has %x, %v", b, err)
 	}
 
-	// An image that is acceptable as a pin has no signer; extensions keep their order.
-	got, err = output(t, "measure", "--initrd", s.Path(dditest.Good), "--confext", "b.confext.raw="+s.Path(dditest.Good), "--sysext", "a.sysext.raw="+s.Path(dditest.Good), "--pin", s.RootHash, "--json")
+	// Extensions keep their order.
+	got, err = output(t, "measure", "--initrd", s.Path(dditest.Good), "--confext", "b.confext.raw="+s.Path(dditest.Good), "--sysext", "a.sysext.raw="+s.Path(dditest.Good), "--trust", trust, "--json")
 	var m measurement
 	if uerr := json.Unmarshal([]byte(got), &m); err != nil || uerr != nil || len(m.PCRs) != 12 || len(m.Steps) != 3 {
 		t.Fatalf("%v, %v\n%s", err, uerr, got)
 	}
 	for i, kind := range []string{"initrd:good", "confext:b", "sysext:a"} {
-		if text := "ddi:" + kind + ":" + s.RootHash + ":"; m.Steps[i].What != text || m.Steps[i].Digests["sha1"] != hex.EncodeToString(tpm2.SHA1.Sum([]byte(text))) {
+		if text := "ddi:" + kind + ":" + s.RootHash + ":" + cert; m.Steps[i].What != text || m.Steps[i].Digests["sha1"] != hex.EncodeToString(tpm2.SHA1.Sum([]byte(text))) {
 			t.Errorf("step %d is %+v, want %s", i, m.Steps[i], text)
 		}
+	}
+	// An image that is acceptable as a pin has no signer.
+	if got, err = output(t, "measure", "--os", s.Path(dditest.Good), "--pin", s.RootHash); err != nil || !strings.Contains(got, "# PCR 13: ddi:os:good:"+s.RootHash+":\n") {
+		t.Errorf("%v\n%s", err, got)
 	}
 
 	// The log of such a boot replays to what is predicted.
@@ -89,6 +93,7 @@ func TestMeasure(t *testing.T) {
 		{"--trust " + trust + " --os " + s.Path(dditest.Stranger), "refused (signed)"},
 		{"--os " + s.Path(dditest.Good) + ".not", "no such file"},
 		{"--os =", "NAME=FILE"},
+		{"--sysext " + s.Path(dditest.Good) + " --pin " + s.RootHash, "stage 1 would refuse it"},
 		{"--shell early --cmdline-extra x", "none of the stages"},
 		{"--cmdline-extra x --bank md5", "sha1,sha256,sha384,sha512"},
 		{"--cmdline-extra x --pcr-file " + pcrs, "one --bank"},

@@ -232,7 +232,11 @@ func (m *sizing) archive(ctx context.Context, b budget, tree string, counted map
 	if b.Host {
 		host = virtioMachine()
 	}
-	o, err := moduleOptions(b.Config, b.Class, b.FS, host)
+	merge, err := merges(m.tmpl(b.Config, b.Whole), b.Config)
+	if err != nil {
+		return err
+	}
+	o, err := moduleOptions(b.Config, b.Class, b.FS, merge, host)
 	if err != nil {
 		return err
 	}

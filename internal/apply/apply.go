@@ -43,6 +43,8 @@ type Source struct {
 	// Copy reads the image into memory instead of using it in place.
 	Copy   bool
 	Memory Memory
+	// InPlace makes it an error that the image cannot be used in place; otherwise it is copied then.
+	InPlace bool
 	// Tree is where the hash tree lies if that is a file on a device of its own; nil if it is among the image's extents.
 	Tree *Source
 	// Signature, if it is not nil, is the PKCS#7 message over the root hash, in DER, for the kernel to check. What it says of it
@@ -198,6 +200,8 @@ func (img *Image) gather(dev, name string, f *os.File, src Source, data, hash dm
 	}
 	switch {
 	case why == nil:
+	case src.InPlace:
+		return "", 0, fmt.Errorf("cannot use it in place: %w", why)
 	case errors.Is(why, errAsked), errors.Is(why, dmtable.ErrUnaligned), errors.Is(why, dmtable.ErrFragmented):
 		img.Copied = why
 		return img.copy(dev, name, f, src, data, hash)

@@ -14,6 +14,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/initddi/initddi/internal/linux/mount"
 	"github.com/initddi/initddi/internal/linux/process"
@@ -71,8 +72,8 @@ type Next struct {
 	// HasExtra says that the tree has a directory /.extra. NoCredentials leaves them out where it has none: systemd imports none out of /.extra then,
 	// but services would find them elsewhere.
 	HasExtra, NoCredentials bool
-	// Except is a file in /.extra that is not carried over: the image itself.
-	Except string
+	// Except are files in /.extra that are not carried over: the image itself, and extensions that are merged into it.
+	Except []string
 }
 
 // Enter hands over. It returns only if that failed; lost says that the initramfs was already given up by then, so that
@@ -143,9 +144,9 @@ func takeApart() error {
 // staging is where the copy of /.extra is mounted on its way into the image.
 const staging = "/run/initddi/extra"
 
-// carryExtra copies what systemd-stub left in the initramfs into a tmpfs of its own, but for the file except; nil if there is nothing.
+// carryExtra copies what systemd-stub left in the initramfs into a tmpfs of its own, but for the files except; nil if there is nothing.
 // The copy is what survives the initramfs.
-func carryExtra(from, except string) (*mount.Mount, error) {
+func carryExtra(from string, except []string) (*mount.Mount, error) {
 	entries, err := readDir(from)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
 		return nil, nil
@@ -187,8 +188,8 @@ func readDir(name string) ([]fs.DirEntry, error) {
 	return f.ReadDir(-1)
 }
 
-// copyTree copies what is in a directory, but for the file except and what is neither file nor directory.
-func copyTree(from, to, except string) error {
+// copyTree copies what is in a directory, but for the files except and what is neither file nor directory.
+func copyTree(from, to string, except []string) error {
 	entries, err := readDir(from)
 	if err != nil {
 		return fmt.Errorf("cannot copy %s: %w", from, err)
@@ -208,7 +209,7 @@ func copyTree(from, to, except string) error {
 				return fmt.Errorf("cannot copy %s: %w", path, err)
 			}
 			err = copyTree(path, target, except)
-		case e.Type().IsRegular() && path != except:
+		case e.Type().IsRegular() && !slices.Contains(except, path):
 			err = copyFile(path, target, info.Mode().Perm())
 		}
 		if err != nil {

@@ -307,7 +307,7 @@ func TestCopyTree(t *testing.T) {
 	must(t, os.Symlink("/etc/passwd", from+"/link"))
 	must(t, unix.Mkfifo(from+"/pipe", 0o600))
 	write(t, from+"/image.raw", "large", 0o600)
-	must(t, copyTree(from, to, from+"/image.raw"))
+	must(t, copyTree(from, to, []string{from + "/image.raw"}))
 	var got bytes.Buffer
 	must(t, filepath.WalkDir(to, func(path string, d fs.DirEntry, err error) error {
 		if path != to {
@@ -322,10 +322,10 @@ func TestCopyTree(t *testing.T) {
 	if b, err := os.ReadFile(to + "/dir/file"); string(b) != "text" || err != nil {
 		t.Errorf("%q, %v", b, err)
 	}
-	if err := copyTree(from, to, ""); !errors.Is(err, fs.ErrExist) {
+	if err := copyTree(from, to, nil); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("copied over what was there: %v", err)
 	}
-	if err := copyTree(from+"/nothing", to, ""); !errors.Is(err, fs.ErrNotExist) {
+	if err := copyTree(from+"/nothing", to, nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
 	if err := copyFile(from, to+"/part", 0o600); err == nil {
@@ -334,13 +334,13 @@ func TestCopyTree(t *testing.T) {
 	if _, err := os.Stat(to + "/part"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a file that was not copied whole is left: %v", err)
 	}
-	if m, err := carryExtra(from+"/nothing", ""); m != nil || err != nil {
+	if m, err := carryExtra(from+"/nothing", nil); m != nil || err != nil {
 		t.Errorf("%v, %v", m, err)
 	}
-	if m, err := carryExtra(from+"/closed", ""); m != nil || err != nil {
+	if m, err := carryExtra(from+"/closed", nil); m != nil || err != nil {
 		t.Errorf("an empty directory: %v, %v", m, err)
 	}
-	if _, err := carryExtra(from+"/empty", ""); err == nil {
+	if _, err := carryExtra(from+"/empty", nil); err == nil {
 		t.Error("a file is a directory")
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 // TestTags compiles stage 1 as the templates do that leave something out: nothing else would, before somebody builds one.
 func TestTags(t *testing.T) {
-	for _, tags := range []string{"noservers", "noecdsa,noed25519", "noservers,noecdsa,noed25519"} {
+	for _, tags := range []string{"noservers", "nomerge", "noecdsa,noed25519", "noservers,nomerge,noecdsa,noed25519"} {
 		cmd := exec.Command("go", "build", "-tags="+tags, "-o", os.DevNull, "../../cmds/storageinit")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("with the tags %s: %v\n%s", tags, err, out)

@@ -75,7 +75,7 @@ func (p *Plan) setFromFile(s settings.Setting, repeated, signed bool) error {
 	}
 	// Checked before the signature, so that a mistake is called what it is.
 	scratch := *p
-	if err := scratch.set(s.Key, s.Value, Input{HasShell: p.hasShell, HasFetch: p.hasFetch}); err != nil {
+	if err := scratch.set(s.Key, s.Value, Input{HasShell: p.hasShell, HasFetch: p.hasFetch, HasMerge: p.hasMerge}); err != nil {
 		return err
 	}
 	if !signed && !isHarmless(s.Key) {

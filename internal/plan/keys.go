@@ -36,6 +36,8 @@ type (
 	Rollback string
 	// Kind is what a boot image is.
 	Kind string
+	// Overlay is what is written to where the image is not.
+	Overlay string
 )
 
 // The words themselves.
@@ -71,6 +73,9 @@ const (
 	RollbackNo       Rollback = "no"
 	RollbackYes      Rollback = "yes"
 	RollbackRequired Rollback = "required"
+
+	OverlayNo    Overlay = "no"
+	OverlayTmpfs Overlay = "tmpfs"
 
 	KindOS     Kind = "os"
 	KindInitrd Kind = "initrd"
@@ -199,15 +204,17 @@ func (p *Plan) set(name, value string, in Input) error {
 		}
 	case "measure":
 		return p.setMeasure(value, false)
-	case "overlay", "merge":
-		// The default of each is what happens; asking for more is an error, not a silent nothing.
-		if value != "no" {
-			return &KeyError{Allowed: "only no", Err: ErrNotHere}
+	case "overlay":
+		if value == string(OverlayTmpfs) && !in.HasMerge {
+			return noMerge()
 		}
+		return word(&p.Overlay, value, OverlayNo, OverlayTmpfs)
+	case "merge":
+		return p.setMerge(value, in)
 	case "policy":
 		p.PolicyParts, err = narrowPolicy(&p.Policy, value)
 	case "sysext-policy":
-		_, err = narrowPolicy(&p.SysextPolicy, value)
+		p.SysextPolicyParts, err = narrowPolicy(&p.SysextPolicy, value)
 	case "url":
 		p.URLs, err = urls(value)
 	case "ip":
@@ -216,6 +223,24 @@ func (p *Plan) set(name, value string, in Input) error {
 		return ErrUnknownKey
 	}
 	return err
+}
+
+// noMerge says that an overlay is asked for where nothing was built in that makes one.
+func noMerge() error {
+	return &KeyError{Allowed: "only no: what makes overlays was not built into it", Err: ErrNotHere}
+}
+
+func (p *Plan) setMerge(value string, in Input) error {
+	const yes, no = "yes", "no"
+	if value == yes && !in.HasMerge {
+		return noMerge()
+	}
+	var merge string
+	if err := word(&merge, value, yes, no); err != nil {
+		return err
+	}
+	p.Merge, p.CannotMerge = merge == yes, false
+	return nil
 }
 
 func (p *Plan) setImage(value string) error {

@@ -38,8 +38,8 @@ var show = map[string]func(*Plan) any{
 	"rollback":       func(p *Plan) any { return p.Rollback },
 	"rollback-index": func(p *Plan) any { return fmt.Sprintf("%#x", uint32(p.RollbackIndex)) },
 	"allow-key":      func(p *Plan) any { return strings.Join(p.AllowKeys, "|") },
-	"overlay":        func(*Plan) any { return "no" },
-	"merge":          func(*Plan) any { return "no" },
+	"overlay":        func(p *Plan) any { return p.Overlay },
+	"merge":          func(p *Plan) any { return p.Merge },
 	"measure":        func(p *Plan) any { return p.Measure },
 	"pin":            func(p *Plan) any { return fmt.Sprintf("%x", p.Pins) },
 	"deny-roothash":  func(p *Plan) any { return fmt.Sprintf("%x", p.DenyRootHash) },
@@ -83,8 +83,8 @@ var keyTests = []struct {
 		[]string{"", "storage,storage", "storage,", "pre-mount"}},
 	{"attempts", false, map[string]string{"1": "1", "200": "200", "no": "0", "03": "3"}, []string{"", "0", "201", "-1", "yes", "1.5", "NO"}},
 	{"allow-key", true, map[string]string{"console": "console", "ddi.fail=reboot": "ddi.fail=reboot", "a=": "a="}, []string{"", "=x", "a b", "\"a\"", "a= b"}},
-	{"overlay", false, map[string]string{"no": "no"}, []string{"", "tmpfs"}},
-	{"merge", false, map[string]string{"no": "no"}, []string{"", "yes"}},
+	{"overlay", false, map[string]string{"no": "no", "tmpfs": "tmpfs"}, []string{"", "yes", "tmpfs,no"}},
+	{"merge", false, map[string]string{"no": "false", "yes": "true"}, []string{"", "1", "YES"}},
 	{"measure", false, map[string]string{"no": "no", "yes": "yes", "require": "require"}, []string{"", "Yes", "yes,no"}},
 	{"url", false, map[string]string{"http://a": "http://a", "https://[2001:db8::1]:8443/x?y=1": "https://[2001:db8::1]:8443/x?y=1", "http://a/b%2Cc,nbd://d/e,http://a/": "http://a/b%2Cc,nbd://d/e,http://a/"},
 		[]string{"", "x", "http:/x", "http://", "http:///x", "http://:80/x", "ftp://x/y", "HTTP://x", "http://u:p@x/", "http://x/#y", "http://x/ y", "http://x/\u00e4", "http://x,", "http://x,http://x",
@@ -127,13 +127,13 @@ func TestKeys(t *testing.T) {
 	for _, test := range keyTests {
 		t.Run(test.key, func(t *testing.T) {
 			for value, want := range test.good {
-				p, err := New(Input{Config: []byte(test.key + "=" + value + "\n"), HasShell: true})
+				p, err := New(Input{Config: []byte(test.key + "=" + value + "\n"), HasShell: true, HasMerge: true})
 				if err != nil {
 					t.Errorf("stage1.conf: %v", err)
 				} else if got := fmt.Sprint(show[test.key](p)); got != want {
 					t.Errorf("stage1.conf: %s=%s means %s, want %s", test.key, value, got, want)
 				}
-				p, err = New(Input{CommandLine: "ddi." + test.key + "=" + value, HasShell: true})
+				p, err = New(Input{CommandLine: "ddi." + test.key + "=" + value, HasShell: true, HasMerge: true})
 				if test.baked {
 					wantKeyError(t, err, "ddi."+test.key, "kernel command line", ErrBakedOnly)
 				} else if err != nil {
@@ -143,9 +143,9 @@ func TestKeys(t *testing.T) {
 				}
 			}
 			for _, value := range test.bad {
-				_, err := New(Input{Config: []byte("\n" + test.key + " = " + value), HasShell: true})
+				_, err := New(Input{Config: []byte("\n" + test.key + " = " + value), HasShell: true, HasMerge: true})
 				wantKeyError(t, err, test.key, "/etc/initddi/stage1.conf line 2", ErrValue, ErrNotHere)
-				_, err = New(Input{CommandLine: `quiet "ddi.` + test.key + "=" + value + `"`, HasShell: true})
+				_, err = New(Input{CommandLine: `quiet "ddi.` + test.key + "=" + value + `"`, HasShell: true, HasMerge: true})
 				wantKeyError(t, err, "ddi."+test.key, "kernel command line", ErrValue, ErrNotHere, ErrBakedOnly)
 			}
 		})
@@ -184,7 +184,7 @@ func TestRepeatedKeys(t *testing.T) {
 	lists := []string{"pin", "deny-cert", "deny-roothash", "allow-key"}
 	for _, k := range keyTests {
 		for value := range k.good {
-			_, err := New(Input{Config: []byte(k.key + "=" + value + "\n" + k.key + "=" + value), HasShell: true})
+			_, err := New(Input{Config: []byte(k.key + "=" + value + "\n" + k.key + "=" + value), HasShell: true, HasMerge: true})
 			if slices.Contains(lists, k.key) {
 				if err != nil {
 					t.Errorf("%s is a list: %v", k.key, err)
@@ -242,5 +242,27 @@ func TestControlCharacters(t *testing.T) {
 	wantKeyError(t, err, "ddi.image", "kernel command line", ErrValue)
 	if p, err := New(Input{CommandLine: `"ddi.image=a b"`}); err != nil || p.Image != "a b" {
 		t.Errorf("%q, %v", p.Image, err)
+	}
+}
+
+// TestWithoutMerge: a stage 1 that cannot merge extensions says so if it is asked to, and else when there are any.
+func TestWithoutMerge(t *testing.T) {
+	for _, word := range []string{"overlay=tmpfs", "merge=yes"} {
+		key, _, _ := strings.Cut(word, "=")
+		_, err := New(Input{CommandLine: "ddi." + word})
+		wantKeyError(t, err, "ddi."+key, whereCommandLine, ErrNotHere)
+		if !strings.Contains(err.Error(), "was not built into it") {
+			t.Error(err)
+		}
+	}
+	for _, test := range []struct {
+		line          string
+		has           bool
+		merge, cannot bool
+	}{{"", true, true, false}, {"", false, false, true}, {"ddi.merge=no", true, false, false}, {"ddi.merge=no ddi.overlay=no", false, false, false}} {
+		p, err := New(Input{CommandLine: test.line, HasMerge: test.has})
+		if err != nil || p.Merge != test.merge || p.CannotMerge != test.cannot || p.Overlay != OverlayNo {
+			t.Errorf("%q, %v: merge %v, cannot %v, overlay %s, %v", test.line, test.has, p.Merge, p.CannotMerge, p.Overlay, err)
+		}
 	}
 }

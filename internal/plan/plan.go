@@ -101,8 +101,8 @@ type Plan struct {
 	Identity     Identity
 	// Policy and SysextPolicy are what was baked in, narrowed by the command line.
 	Policy, SysextPolicy policy.Policy
-	// PolicyParts are what Policy is the And of, if it was narrowed; an image has to pass each.
-	PolicyParts []policy.Policy
+	// PolicyParts are what Policy is the And of, if it was narrowed; an image has to pass each. So of SysextPolicy.
+	PolicyParts, SysextPolicyParts []policy.Policy
 	// Rollback says whether an image must have the security level that the TPM's counter at RollbackIndex has.
 	Rollback      Rollback
 	RollbackIndex tpm2.Handle
@@ -129,6 +129,9 @@ type Plan struct {
 	Attempts         int // how often an image may be entered without coming up well before others are tried first; 0 is no limit
 	Break            []Stage
 	Measure          Measure
+	// Merge says that extensions are merged into the boot image. CannotMerge says that they would be, had this stage 1 the means.
+	Merge, CannotMerge bool
+	Overlay            Overlay
 
 	// MeasureFloor is what stage1.conf says of measuring, empty if nothing: Measure is never less.
 	MeasureFloor Measure
@@ -140,7 +143,7 @@ type Plan struct {
 	// Warnings are sentences for the log about things that will surprise somebody later.
 	Warnings []string
 
-	hasShell, hasFetch bool
+	hasShell, hasFetch, hasMerge bool
 	// given are the keys, without "ddi.", that stood on the command line.
 	given map[string]bool
 }
@@ -152,6 +155,7 @@ type Input struct {
 	Certificates []CertificateFile
 	HasShell     bool // a shell was built in
 	HasFetch     bool // ddifetch was, which reaches servers
+	HasMerge     bool // so was what merges extensions and makes overlays
 }
 
 // CertificateFile is a file of the trust store.
@@ -178,6 +182,8 @@ func New(in Input) (*Plan, error) {
 		Attempts: 1,
 		Rollback: RollbackNo, RollbackIndex: floor.DefaultIndex,
 		Measure: MeasureYes,
+		Merge:   in.HasMerge, CannotMerge: !in.HasMerge,
+		Overlay: OverlayNo,
 	}
 	var errs []error
 	for _, c := range in.Certificates {
@@ -231,7 +237,7 @@ func (p *Plan) addCommandLine(in Input) []error {
 	p.InitArgs = initArgs
 	var errs []error
 	seen := map[string]bool{}
-	p.hasShell, p.hasFetch, p.given = in.HasShell, in.HasFetch, map[string]bool{}
+	p.hasShell, p.hasFetch, p.hasMerge, p.given = in.HasShell, in.HasFetch, in.HasMerge, map[string]bool{}
 	quiet := false
 	for _, arg := range initArgs {
 		if len(p.AllowKeys) > 0 {

@@ -79,7 +79,7 @@ func TestGolden(t *testing.T) {
 			if !ok1 || !ok2 || !ok3 {
 				t.Fatalf("%s lacks one of the lines %q", name, m)
 			}
-			in := Input{CommandLine: strings.TrimSuffix(line, "\n"), Config: []byte(config), HasShell: strings.Contains(name, "shell")}
+			in := Input{CommandLine: strings.TrimSuffix(line, "\n"), Config: []byte(config), HasShell: strings.Contains(name, "shell"), HasMerge: strings.Contains(name, "usual")}
 			for _, c := range []string{"rsa2048", "p256"} {
 				pem, err := os.ReadFile("../signature/testdata/" + c + ".crt")
 				if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/initddi/initddi/internal/ddi"
 	"github.com/initddi/initddi/internal/measure"
 	"github.com/initddi/initddi/internal/plan"
+	"github.com/initddi/initddi/internal/resolve"
 	"github.com/initddi/initddi/internal/signature"
 )
 
@@ -97,12 +98,19 @@ func (c *Config) event(p *plan.Plan) (measure.Event, error) {
 }
 
 func (i Image) event(p *plan.Plan) (measure.Event, error) {
+	extension := i.Kind == measure.SysExt || i.Kind == measure.ConfExt
+	if extension {
+		p = resolve.ForExtensions(p)
+	}
 	img, err := ddi.Open(i.File, ddi.Options{Plan: p})
 	if err != nil {
 		return measure.Event{}, err
 	}
 	defer img.Close()
 	a := img.Authentic()
+	if a != nil && a.Signer == nil && extension {
+		return measure.Event{}, fmt.Errorf("cannot predict %s: %w: an extension is always signed", i.File, ErrRefused)
+	}
 	if a == nil {
 		return measure.Event{}, fmt.Errorf("cannot predict %s: %w: %w", i.File, ErrRefused, img.Refusal)
 	}

@@ -39,7 +39,10 @@ type Boot struct {
 
 	Chosen  *Chosen `json:"chosen,omitempty"`
 	Refused []Entry `json:"refused,omitempty"`
-	Stages  []Stage `json:"stages"`
+	// Extensions are what was merged into the image, the lowest layer of each class first, LeftOut what was not and why.
+	Extensions []Extension `json:"extensions,omitempty"`
+	LeftOut    []Entry     `json:"left_out,omitempty"`
+	Stages     []Stage     `json:"stages"`
 	// Measured is what was written into the TPM's PCRs, in this order; Unmeasured says why there is not more.
 	Measured   []Measured `json:"measured,omitempty"`
 	Unmeasured string     `json:"unmeasured,omitempty"`
@@ -74,6 +77,22 @@ type Chosen struct {
 	Corruption string   `json:"corruption"`
 	Copied     bool     `json:"copied"`
 	Init       string   `json:"init"`
+	Overlay    string   `json:"overlay"` // "no", "tmpfs"
+}
+
+// Extension describes an extension that was merged.
+type Extension struct {
+	Class  string `json:"class"`  // "sysext", "confext"
+	Name   string `json:"name"`   // as systemd-sysext calls it
+	Source string `json:"source"` // "esp", "initrd"
+	Path   string `json:"path"`   // on the boot partition or in the initramfs
+	// Place is where it is mounted for the next init to find, empty if it could not be.
+	Place string `json:"place,omitempty"`
+	// Extents are byte offset on the partition or in the file and length, in file order.
+	Extents  [][2]int64 `json:"extents"`
+	RootHash string     `json:"roothash"`
+	Signer   string     `json:"signer"`
+	Device   string     `json:"device"`
 }
 
 // Settings is the settings file of the boot partition.
@@ -99,7 +118,7 @@ type Network struct {
 	How       string `json:"how"` // "static", "dhcp4", "dhcp6", "slaac"
 }
 
-// Entry is a candidate that was refused.
+// Entry is a candidate or an extension that was refused.
 type Entry struct {
 	Source    string `json:"source"`
 	Candidate string `json:"candidate"`

@@ -33,8 +33,13 @@ func sample() *Boot {
 		Chosen: &Chosen{
 			Source: "esp", URL: "http://server/os.raw", Received: 4711, Partition: "11111111-1111-4111-8111-111111111111", Node: "vda1", Path: "/loader/ddi/os.raw", Beside: []string{"/loader/ddi/os.roothash.p7s"}, Extents: [][2]int64{{4096, 8192}, {1 << 40, 512}},
 			RootHash: strings.Repeat("ab", 32), Signer: "Somebody", SignerHash: strings.Repeat("cd", 32), Pinned: true,
-			Kind: "os", ID: "debian", ImageID: "kiosk", Version: "1.2", FileSystem: "erofs", Device: "root", Corruption: "restart", Copied: true, Init: "/sbin/init",
+			Kind: "os", ID: "debian", ImageID: "kiosk", Version: "1.2", FileSystem: "erofs", Device: "root", Corruption: "restart", Copied: true, Init: "/sbin/init", Overlay: "tmpfs",
 		},
+		Extensions: []Extension{{
+			Class: "sysext", Name: "tools", Source: "esp", Path: "/loader/ddi/tools.sysext.raw", Place: "/run/extensions/tools", Extents: [][2]int64{{8192, 4096}},
+			RootHash: strings.Repeat("ef", 32), Signer: "Somebody", Device: strings.Repeat("ef", 32) + "-verity",
+		}},
+		LeftOut:  []Entry{{"esp", "vda1:/loader/ddi/x.sysext.raw", "extension", "vda1:/loader/ddi/x.sysext.raw refused (extension)"}},
 		Refused:  []Entry{{"esp", "vda1:/loader/ddi/b.raw", "signed", "vda1:/loader/ddi/b.raw refused (signed)"}},
 		Stages:   []Stage{{"plan", 1000, 20, "text"}},
 		Measured: []Measured{{13, "ddi:os:a:ab:", []string{"sha1", "sha256"}}}, Unmeasured: "there is no TPM",
@@ -45,7 +50,7 @@ func sample() *Boot {
 
 // TestSampleIsComplete finds fields that sample leaves empty, so that the golden file shows the whole schema.
 func TestSampleIsComplete(t *testing.T) {
-	for _, v := range []any{*sample(), *sample().Chosen, sample().Refused[0], *sample().Settings, *sample().Rollback, *sample().Network, sample().Stages[0], sample().Measured[0]} {
+	for _, v := range []any{*sample(), *sample().Chosen, sample().Refused[0], sample().Extensions[0], *sample().Settings, *sample().Rollback, *sample().Network, sample().Stages[0], sample().Measured[0]} {
 		r := reflect.ValueOf(v)
 		for i := range r.NumField() {
 			if r.Field(i).IsZero() {

@@ -113,6 +113,12 @@ type Image struct {
 	Device    string     `json:"-"` // after Attach: the dm-verity device
 	Tree      *Tree      `json:"-"` // after Mount
 	Refusal   *Refusal   `json:"-"`
+
+	// Extensions are what is known of the extensions of a boot image, by their names ([Candidate.Name]); Extension is, after Mount, the tree
+	// of an image that is one.
+	Extensions map[string]*Image `json:"-"`
+	Extension  *ExtensionTree    `json:"-"`
+	found      *foundExtensions
 }
 
 // Forget drops what nobody asks for any more after the image was refused. How much that is, whoever wrote the file decided.
@@ -152,4 +158,16 @@ type Tree struct {
 	RootDir string
 	// MissingDirs are directories the hand-over needs and the tree does not have.
 	MissingDirs []string
+}
+
+// ExtensionTree is what the verified tree of an extension says of itself.
+type ExtensionTree struct {
+	FileSystem string
+	// Arch is the architecture that extensions must be for, if they are for one.
+	Arch gpt.Arch
+	// Release is its extension-release, Err why there is none that can be read.
+	Release osrelease.Fields
+	Err     error
+	// Forbidden is what it has that would change what the system says it is, or pretend to be a merge; empty if nothing.
+	Forbidden string
 }

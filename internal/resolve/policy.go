@@ -143,3 +143,11 @@ func article(d gpt.Designator) string {
 func wantedBy(p policy.Policy, d gpt.Designator) string {
 	return string(d) + "=" + p.Flags(d).String() + " of the image policy " + p.String()
 }
+
+// ForExtensions returns the plan that extensions are judged by.
+func ForExtensions(p *plan.Plan) *plan.Plan {
+	q := *p
+	q.Pins, q.RootHash, q.UsrHash = nil, nil, nil
+	q.Policy, q.PolicyParts = p.SysextPolicy, p.SysextPolicyParts
+	return &q
+}

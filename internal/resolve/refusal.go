@@ -32,6 +32,7 @@ const (
 	RuleRollback     Rule = "rollback"      // the security level must not be below the floor in the TPM
 	RuleSettings     Rule = "settings"      // initddi.conf on the boot partition must be sound, and signed for what it says
 	RuleVerity       Rule = "verity"        // blocks must be what was signed
+	RuleExtension    Rule = "extension"     // what extensions must keep besides: a name, being for the image, leaving alone what it says it is
 )
 
 // Refusal says which candidate fell short of which rule, and both values that differ.

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/layers"
 	"github.com/initddi/initddi/internal/plan"
 )
 
@@ -32,6 +33,7 @@ const (
 	Attach        Verb = "attach"         // loop, dm-linear, dm-verity
 	Mount         Verb = "mount"          // mount the verified file system detached and read its os-release
 	Discard       Verb = "discard"        // take a refused candidate's devices away
+	Merge         Verb = "merge"          // merge an extension, which a boot does together with Enter; no step of its own
 	Enter         Verb = "enter"          // hand over
 )
 
@@ -47,15 +49,24 @@ type Action struct {
 	Image  string `json:"image,omitempty"`
 	URL    string `json:"url,omitempty"`
 	Reason string `json:"reason"`
+	// Class and Extension say, of an action about an extension, what that is; For is the candidate that it is to be merged into.
+	Class     layers.Class `json:"class,omitempty"`
+	Extension string       `json:"extension,omitempty"`
+	For       string       `json:"for,omitempty"`
 }
 
 // Name is that of the candidate, as [Candidate.Name] has it; for an action that is about a source, the source's.
 func (a *Action) Name() string {
-	c := Candidate{a.Source, a.Partition, File{Path: a.Image, URL: a.URL}}
+	c := a.Candidate()
 	if name := c.Name(); name != string(a.Source)+":" && name != "" {
 		return name
 	}
 	return string(a.Source)
+}
+
+// Candidate is the one that the action is about.
+func (a *Action) Candidate() Candidate {
+	return Candidate{a.Source, a.Partition, File{Path: a.Image, URL: a.URL}}
 }
 
 // FileName is what the candidate is called by its measurement: its file's path or name, or the device's.
@@ -74,11 +85,18 @@ func (a Action) String() string {
 	for _, d := range a.Dirs {
 		s += " " + d
 	}
-	return string(a.Verb) + " " + s + ": " + a.Reason
+	verb := string(a.Verb)
+	if a.Class != "" {
+		verb += " " + string(a.Class)
+	}
+	return verb + " " + s + ": " + a.Reason
 }
 
 // Stage returns the ddi.break= stage that the action belongs to.
 func (a Action) Stage() plan.Stage {
+	if a.Class != "" {
+		return plan.StageMerge
+	}
 	switch a.Verb {
 	case Verify, ReadImage:
 		return plan.StageVerify
@@ -161,6 +179,9 @@ func nextFor(p *plan.Plan, f *Facts, c Candidate) (Step, *Refusal) {
 		return do(Attach, c, "%s", img.Authentic), nil
 	case img.Tree == nil:
 		return do(Mount, c, "what the verified tree says of itself decides, not its file name"), nil
+	}
+	if step := nextExtension(p, f, c); step.Do != nil {
+		return step, nil
 	}
 	return do(Enter, c, "%s image, %s, init %s", img.Tree.Kind, img.Authentic, img.Tree.Init), nil
 }

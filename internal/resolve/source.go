@@ -154,7 +154,9 @@ func BehindInitramfs() []string { return []string{"/initrd.image", "/sys/firmwar
 
 // InitrdDirs are the directories of the initramfs in which images are looked for: one of its own, and where systemd-stub puts what it
 // found beside a UKI.
-func InitrdDirs() []string { return []string{"/ddi", "/.extra/sysext", "/.extra/global_sysext"} }
+func InitrdDirs() []string {
+	return []string{"/ddi", "/.extra/sysext", "/.extra/global_sysext", "/.extra/confext", "/.extra/global_confext"}
+}
 
 // inInitrd returns the candidates that the boot loader left in memory. That there is none is worth a word only to who asked for them.
 func inInitrd(p *plan.Plan, f *Facts) ([]Candidate, *Refusal) {

@@ -224,6 +224,9 @@ func (b *boot) loop() error {
 				if b.lastLook() {
 					continue
 				}
+				if err := b.stopBefore(plan.StageMerge); err != nil {
+					return err
+				}
 				if err := b.devices.letGo(deadline); err != nil {
 					return err
 				}
@@ -248,6 +251,9 @@ func (b *boot) loop() error {
 // wrong with a candidate is a fact.
 func (b *boot) carryOut(a *resolve.Action) error {
 	defer b.noteSlow(a)()
+	if a.Class != "" {
+		return b.extend(a)
+	}
 	name, candidate := string(a.Verb), a.Name()
 	end := b.report.Begin(process.Uptime, name)
 	img := b.facts.Images[candidate]
@@ -410,6 +416,10 @@ func (b *boot) enter(a *resolve.Action, img *resolve.Image) error {
 	if err := b.measureImage(a, img); err != nil {
 		return err
 	}
+	extensions, err := b.chooseExtensions(a, img)
+	if err != nil {
+		return err
+	}
 	end := b.report.Begin(process.Uptime, "handoff")
 	up, tree := b.images[a.Name()], img.Tree
 	name := deviceName(tree, img.Authentic.RootHash)
@@ -426,6 +436,10 @@ func (b *boot) enter(a *resolve.Action, img *resolve.Image) error {
 	if err != nil {
 		return err
 	}
+	m, whole, err := b.compose(m, img, extensions)
+	if err != nil {
+		return err
+	}
 	b.devices.finish()
 	b.goWithImage(a)
 	b.report.Chosen = b.chosen(a, img, corruption)
@@ -433,12 +447,13 @@ func (b *boot) enter(a *resolve.Action, img *resolve.Image) error {
 	for _, r := range resolve.Refusals(b.plan, &b.facts) {
 		b.report.Refused = append(b.report.Refused, report.Entry{Source: string(r.Source), Candidate: r.Candidate, Rule: string(r.Rule), Text: r.Error()})
 	}
+	except := append(carriedAlready(extensions), inMemory(a))
 	hasExtra := false
 	if f, err := m.Open("/.extra"); err == nil {
 		hasExtra = true
 		f.Close()
 	} else if tree.Designator != gpt.Usr {
-		b.warnExtra(inMemory(a))
+		b.warnExtra(except...)
 	}
 	text := fmt.Sprintf("%s as %s", tree.Init, name)
 	b.done("handoff", end(text), "%s", text)
@@ -453,25 +468,8 @@ func (b *boot) enter(a *resolve.Action, img *resolve.Image) error {
 	b.holdSilent()
 	b.devices.close()
 	b.control.Close()
-	lost, err := handoff.Enter(handoff.Next{Tree: m, Usr: tree.Designator == gpt.Usr, Initrd: tree.Kind == plan.KindInitrd, Init: tree.Init, Args: b.args, Env: b.env, HasExtra: hasExtra, NoCredentials: b.plan.NoCredentials, Except: inMemory(a)})
+	lost, err := handoff.Enter(handoff.Next{Tree: m, Usr: !whole, Initrd: tree.Kind == plan.KindInitrd, Init: tree.Init, Args: b.args, Env: b.env, HasExtra: hasExtra, NoCredentials: b.plan.NoCredentials, Except: except})
 	return &EnterError{Lost: lost, Err: err}
-}
-
-func (b *boot) chosen(from *resolve.Action, img *resolve.Image, c plan.Corruption) *report.Chosen {
-	a, t := img.Authentic, img.Tree
-	ch := &report.Chosen{
-		RootHash: hex.EncodeToString(a.RootHash), Pinned: a.Pinned,
-		Kind: string(t.Kind), FileSystem: t.FileSystem, Init: t.Init,
-		ID: t.OSRelease.Get("ID"), ImageID: t.OSRelease.Get("IMAGE_ID"), Version: t.OSRelease.Get("IMAGE_VERSION"),
-		Device: deviceName(t, a.RootHash), Corruption: string(c), Copied: b.images[from.Name()].Copied != nil,
-	}
-	ch.Beside = img.Beside.Files
-	b.fillChosen(ch, from, img)
-	if a.Signer != nil {
-		fp := a.Signer.Fingerprint()
-		ch.Signer, ch.SignerHash = a.Signer.Subject, hex.EncodeToString(fp[:])
-	}
-	return ch
 }
 
 // close gives up everything that an attempt held.

@@ -24,6 +24,15 @@ func TestBoundExtents(t *testing.T) {
 	if !errors.Is(images["c"].Err, ErrPieces) || images["a"].Err != nil {
 		t.Errorf("one more: %v", images["c"].Err)
 	}
+	// Extensions of an image count with it.
+	images["c"].Forget()
+	images["b"].Forget()
+	images["b"].Extensions = map[string]*resolve.Image{"x": half(), "y": {Extents: extent.List{{Length: 1}}}}
+	boundExtents(images, images["b"].Extensions["y"])
+	if err := images["b"].Extensions["y"].Err; !errors.Is(err, ErrPieces) {
+		t.Errorf("an extension more: %v", err)
+	}
+	images["b"].Extensions = nil
 	// What was refused is forgotten, and makes room.
 	images["a"].Forget()
 	images["c"].Forget()

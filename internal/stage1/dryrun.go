@@ -234,7 +234,7 @@ func DryRun(w *World, in plan.Input, arch gpt.Arch) (*Trace, error) {
 		case resolve.Verify:
 			img.Authentic, img.Refusal = resolve.Authenticate(p, a.Name(), arch, img)
 		default:
-			t.Assumed = assume(a)
+			t.Assumed = assume(a, t.extensions(w, m, p, f, arch, &a))
 			for _, r := range resolve.Refusals(p, f) {
 				t.Refused = append(t.Refused, r.Error())
 			}
@@ -244,12 +244,12 @@ func DryRun(w *World, in plan.Input, arch gpt.Arch) (*Trace, error) {
 	}
 }
 
-// assume returns what follows an attach if all is well.
-func assume(attach resolve.Action) []resolve.Action {
+// assume returns what follows an attach if all is well, with what is merged then.
+func assume(attach resolve.Action, merge []resolve.Action) []resolve.Action {
 	mount, enter := attach, attach
 	mount.Verb, mount.Reason = resolve.Mount, "to hold os-release against the identity rules"
 	enter.Verb, enter.Reason = resolve.Enter, "if the identity rules take it"
-	return []resolve.Action{attach, mount, enter}
+	return append(append([]resolve.Action{attach, mount}, merge...), enter)
 }
 
 func findPartition(list []resolve.Partition, node string) *resolve.Partition {

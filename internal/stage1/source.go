@@ -4,6 +4,7 @@
 package stage1
 
 import (
+	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -55,6 +56,24 @@ func inMemory(a *resolve.Action) string {
 		return a.Image
 	}
 	return ""
+}
+
+func (b *boot) chosen(from *resolve.Action, img *resolve.Image, c plan.Corruption) *report.Chosen {
+	a, t := img.Authentic, img.Tree
+	ch := &report.Chosen{
+		RootHash: hex.EncodeToString(a.RootHash), Pinned: a.Pinned,
+		Kind: string(t.Kind), FileSystem: t.FileSystem, Init: t.Init,
+		ID: t.OSRelease.Get("ID"), ImageID: t.OSRelease.Get("IMAGE_ID"), Version: t.OSRelease.Get("IMAGE_VERSION"),
+		Device: deviceName(t, a.RootHash), Corruption: string(c), Copied: b.images[from.Name()].Copied != nil,
+		Overlay: string(b.plan.Overlay),
+	}
+	ch.Beside = img.Beside.Files
+	b.fillChosen(ch, from, img)
+	if a.Signer != nil {
+		fp := a.Signer.Fingerprint()
+		ch.Signer, ch.SignerHash = a.Signer.Subject, hex.EncodeToString(fp[:])
+	}
+	return ch
 }
 
 // fillChosen says in the report where the image that is entered is.

@@ -97,6 +97,7 @@ func (w *World) PlanInput(commandLine *string) (plan.Input, error) {
 	in.HasShell = err == nil
 	_, err = w.Root.Lstat(strings.TrimPrefix(FetchPath, "/"))
 	in.HasFetch = err == nil && hasServers
+	in.HasMerge = hasMerge
 	return in, nil
 }
 

@@ -60,8 +60,7 @@ type Status struct {
 	// Problems are what could not be found out, or not believed.
 	Problems []string `json:"problems,omitempty"`
 
-	boot                report.Boot
-	extensions, leftOut []string
+	boot report.Boot
 }
 
 // Span is a part of the boot, with times in microseconds since the kernel started: what was before that is negative.
@@ -96,7 +95,6 @@ func (s System) Look(ctx context.Context) (*Status, error) {
 	if st.boot.Chosen == nil {
 		st.problem("the report names no image")
 	}
-	st.extensions, st.leftOut = extensions(text)
 	st.record(s)
 	var moments map[string]int64
 	if s.Moments != nil {

@@ -40,11 +40,11 @@ func (st *Status) Print(w io.Writer, colours bool) {
 		p.field("Crash Log", red, c)
 	}
 	p.rest(b)
-	for _, e := range st.extensions {
-		p.field("Extension", plain, e)
+	for _, e := range b.Extensions {
+		p.field("Extension", plain, fmt.Sprintf("%s %s, %s%s, signed by %s", e.Class, e.Name, e.Path, inMemory(e.Source), e.Signer))
 	}
-	for _, e := range st.leftOut {
-		p.field("Left Out", yellow, e)
+	for _, e := range b.LeftOut {
+		p.field("Left Out", yellow, refusal(e))
 	}
 	for _, e := range b.Refused {
 		p.field("Refused", yellow, refusal(e))
@@ -64,6 +64,9 @@ func (st *Status) Print(w io.Writer, colours bool) {
 		p.stages(b.Stages)
 	}
 }
+
+// refusal is what a report has of one; a report of before there was a text has none.
+func refusal(e report.Entry) string { return cmp.Or(e.Text, e.Candidate+" ("+e.Rule+")") }
 
 func before(failure string) string {
 	if failure == "" {
@@ -126,6 +129,16 @@ func (p printer) image(c *report.Chosen) {
 	}
 	p.field("Device", plain, device+"; on a block that is not what was signed: "+c.Corruption)
 	p.field("Init", plain, c.Init)
+	if c.Overlay == "tmpfs" {
+		p.field("Writes", plain, "go into memory, and are gone at the next boot")
+	}
+}
+
+func inMemory(source string) string {
+	if source == "initrd" {
+		return " in memory"
+	}
+	return ""
 }
 
 // filled are the strings that are not empty.

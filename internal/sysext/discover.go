@@ -220,7 +220,10 @@ var errAmbiguous = errors.New("more than one extension-release file, and none th
 // readRelease reads the extension-release of an extension whose tree is open: the file that is called like it, else the only one that may
 // be called otherwise.
 func readRelease(tree *os.File, c layers.Class, name string) (osrelease.Fields, error) {
-	dir := c.ReleaseDir()
+	return readReleaseIn(tree, c, name, c.ReleaseDir())
+}
+
+func readReleaseIn(tree *os.File, c layers.Class, name, dir string) (osrelease.Fields, error) {
 	fields, err := readFields(tree, dir+"/"+layers.ReleasePrefix+name)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return fields, err

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/initddi/initddi/internal/layers"
 	"github.com/initddi/initddi/internal/linux/mount"
+	"github.com/initddi/initddi/internal/osrelease"
 )
 
 // Given is an extension that somebody has found, accepted and mounted: whether it may be used is no question any more.
@@ -149,4 +151,34 @@ func (b *builder) takeGiven(g Given, host layers.Host) error {
 		return nil
 	}
 	return b.judge(u, host)
+}
+
+// Inspect reads what an extension that is mounted detached says of itself: its extension-release, or why there is none that can be read,
+// and what it has that no extension may have, "" if nothing. usr says that it is the tree of a /usr. The error is that of a tree that
+// cannot be read.
+func Inspect(m *mount.Mount, class layers.Class, name string, usr bool) (release osrelease.Fields, missing error, forbidden string, err error) {
+	tree, err := m.Open("/")
+	if err != nil {
+		return release, nil, "", err
+	}
+	defer tree.Close()
+	release, missing = readReleaseIn(tree, class, name, below(class.ReleaseDir(), usr))
+	s := &System{Class: class}
+	if usr {
+		forbidden, err = s.contentsOf(tree, "/usr", true, false)
+	} else {
+		forbidden, err = s.contents(tree, true, false)
+	}
+	if err != nil {
+		return release, missing, "", fmt.Errorf("cannot look into the extension %s: %w", name, err)
+	}
+	return release, missing, forbidden, nil
+}
+
+// below returns where something is in a tree, which may be that of a /usr alone.
+func below(path string, usr bool) string {
+	if usr {
+		return strings.TrimPrefix(path, "/usr")
+	}
+	return path
 }

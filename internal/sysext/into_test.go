@@ -154,3 +154,46 @@ func testIntoFails(t *testing.T) {
 		must(t, mount.Unmount(dir))
 	}
 }
+
+// TestNSInspect and TestVMInspect: what is read of an extension before anything is merged.
+func TestNSInspect(t *testing.T) {
+	kerneltest.NeedNamespace(t)
+	testInspect(t)
+}
+
+func TestVMInspect(t *testing.T) {
+	kerneltest.NeedMachine(t)
+	testInspect(t)
+}
+
+func testInspect(t *testing.T) {
+	const sys, conf = "usr/lib/extension-release.d/extension-release.", "etc/extension-release.d/extension-release."
+	for _, test := range []struct {
+		name      string
+		class     layers.Class
+		usr       bool
+		files     map[string]string
+		id        string // of the extension-release, "" if there is none
+		forbidden string
+	}{
+		{"a sysext", layers.Sysext, false, map[string]string{sys + "x": "ID=debian\n", "usr/bin/x": ""}, "debian", ""},
+		{"an image of /usr", layers.Sysext, true, map[string]string{"lib/extension-release.d/extension-release.x": "ID=debian\n"}, "debian", ""},
+		{"a confext", layers.Confext, false, map[string]string{conf + "x": "ID=debian\n"}, "debian", ""},
+		{"a sysext as a confext", layers.Confext, false, map[string]string{sys + "x": "ID=debian\n"}, "", ""},
+		{"another name", layers.Sysext, false, map[string]string{sys + "y": "ID=debian\n"}, "", ""},
+		{"os-release", layers.Sysext, false, map[string]string{sys + "x": "ID=debian\n", "usr/lib/os-release": "ID=else\n"}, "debian", "/usr/lib/os-release"},
+		{"os-release of /usr", layers.Sysext, true, map[string]string{"lib/extension-release.d/extension-release.x": "ID=debian\n", "lib/os-release": "ID=else\n"}, "debian", "/usr/lib/os-release"},
+		{"initrd-release", layers.Confext, false, map[string]string{conf + "x": "ID=debian\n", "etc/initrd-release": ""}, "debian", "/etc/initrd-release"},
+		{"a merge", layers.Sysext, false, map[string]string{sys + "x": "ID=debian\n", "usr/.systemd-sysext/dev": ""}, "debian", "/usr/.systemd-sysext"},
+	} {
+		m := detached(t, test.files)
+		release, missing, forbidden, err := Inspect(m, test.class, "x", test.usr)
+		if err != nil || release.Get("ID") != test.id || (missing == nil) != (test.id != "") || forbidden != test.forbidden {
+			t.Errorf("%s: ID %q, %v, forbidden %q, %v", test.name, release.Get("ID"), missing, forbidden, err)
+		}
+		must(t, m.Close())
+		if _, _, _, err := Inspect(m, test.class, "x", test.usr); err == nil {
+			t.Errorf("%s: a tree that is gone could be read", test.name)
+		}
+	}
+}

@@ -15,6 +15,9 @@ const Port = "/dev/ttyS1"
 // Sentence is what the init writes to the console before anything else.
 const Sentence = "marker: entered as process"
 
+// ProofDirs are where extensions of test images have a file that shows that they were merged.
+func ProofDirs() []string { return []string{"/usr/share/proof", "/opt/proof", "/etc/proof"} }
+
 // Facts is the state of the machine when the next init began.
 type Facts struct {
 	PID     int      `json:"pid"`
@@ -46,6 +49,8 @@ type Facts struct {
 	RootEntries []string `json:"root_entries"`
 	// Extra are the files below /.extra.
 	Extra []string `json:"extra"`
+	// Proofs are the files in the directories [ProofDirs], by path: what extensions of test images bring.
+	Proofs map[string]string `json:"proofs,omitempty"`
 	// Credentials are the names in /run/credstore.encrypted.
 	Credentials []string `json:"credentials"`
 	// ESP is what came of mounting the boot partition read-write and writing to it: "rw", "no vfat" where the image has no

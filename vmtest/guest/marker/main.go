@@ -139,6 +139,12 @@ func (g *gatherer) gather() {
 	f.Cwd, err = os.Getwd()
 	g.note(err)
 	f.RootEntries = names("/")
+	f.Proofs = map[string]string{}
+	for _, dir := range guest.ProofDirs() {
+		for _, name := range names(dir) {
+			f.Proofs[dir+"/"+name] = read(dir + "/" + name)
+		}
+	}
 	f.Credentials = names("/run/credstore.encrypted")
 	g.note(filepath.WalkDir("/.extra", func(path string, d os.DirEntry, err error) error {
 		// An image without the directory is one to test, too.

@@ -1,0 +1,54 @@
+// Copyright 2026 the initddi Authors. All rights reserved.
+// Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
+
+//go:build !nomerge
+
+package stage1
+
+import (
+	"encoding/hex"
+
+	"github.com/initddi/initddi/internal/discover"
+	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/plan"
+	"github.com/initddi/initddi/internal/resolve"
+)
+
+// extensions returns what a boot would merge into an image if that is what the extensions are for, which stands in the image and in them.
+// Their signatures are judged; what is refused is put among the refusals. Of several versions a boot may take another one than the first.
+func (t *Trace) extensions(w *World, m *discover.Machine, p *plan.Plan, f *resolve.Facts, arch gpt.Arch, image *resolve.Action) []resolve.Action {
+	var out []resolve.Action
+	if !p.Merge {
+		return nil
+	}
+	hashes := map[string]string{hex.EncodeToString(f.Images[image.Name()].Authentic.RootHash): image.Name()}
+	groups, more := resolve.Extensions(f, image.Candidate())
+	for _, group := range groups {
+		for _, e := range group {
+			a := resolve.Action{Verb: resolve.Merge, Class: e.Class, Extension: e.Name, For: image.Name(), Source: e.Source, Partition: e.Node, Image: e.Path}
+			x := readImage(w, m, f, arch, &a)
+			r := &resolve.Refusal{Candidate: a.Name(), Rule: resolve.RuleReadable, Err: x.Err}
+			if x.Err == nil {
+				x.Authentic, r = resolve.AuthenticateExtension(p, a.Name(), arch, x)
+			}
+			if r == nil {
+				hash := hex.EncodeToString(x.Authentic.RootHash)
+				if other := hashes[hash]; other != "" {
+					r = resolve.SameImage(a.Name(), other)
+				}
+				hashes[hash] = a.Name()
+			}
+			if r != nil {
+				t.Refused = append(t.Refused, r.Error())
+				continue
+			}
+			a.Reason = x.Authentic.String() + ", if it is for this image"
+			out = append(out, a)
+			break
+		}
+	}
+	if more > 0 {
+		t.Refused = append(t.Refused, resolve.TooManyExtensions(image.Candidate(), more).Error())
+	}
+	return out
+}
