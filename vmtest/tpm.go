@@ -34,6 +34,8 @@ type TPM struct {
 	// Image, which the cell's disk holds, is the one whose boot is predicted on the host: PCRs 11, 12 and 13 must hold that, in every
 	// bank, and the log must account for what stage 1 wrote. Empty expects nothing.
 	Image string `json:"image,omitempty"`
+	// Merged are the images of the extensions that the disk holds and that are merged, in their order.
+	Merged []string `json:"merged,omitempty"`
 	// Shell is the stage before which a debug shell is opened.
 	Shell plan.Stage `json:"shell,omitempty"`
 	// Unmeasured says that the image is not measured, only the shell.
@@ -155,23 +157,37 @@ func (w *Workshop) predict(ctx context.Context, c *Cell, shell plan.Stage) ([]pr
 			return nil, err
 		}
 	}
-	i := slices.IndexFunc(c.Disks[0].Place, func(p Place) bool { return p.Image == c.TPM.Image })
-	if i < 0 {
-		return nil, fmt.Errorf("cannot predict the boot of %s: its disk does not hold %s", c.Name, c.TPM.Image)
+	for _, name := range append([]string{c.TPM.Image}, c.TPM.Merged...) {
+		image, err := w.predicted(ctx, c, name)
+		if err != nil {
+			return nil, err
+		}
+		b.Images = append(b.Images, image)
 	}
-	file, err := w.Image(ctx, c.TPM.Image)
-	if err != nil {
-		return nil, err
-	}
-	kind := measure.OS
-	if w.images[c.TPM.Image].Tree == "initrd" {
-		kind = measure.Initrd
-	}
-	b.Images = []predict.Image{{Kind: kind, File: file, Name: path.Base(c.Disks[0].Place[i].Path)}}
 	if c.TPM.Unmeasured && shell != "" {
 		b.Images = nil
 	}
 	return b.Steps()
+}
+
+// predicted is an image that the cell's disk holds.
+func (w *Workshop) predicted(ctx context.Context, c *Cell, name string) (predict.Image, error) {
+	i := slices.IndexFunc(c.Disks[0].Place, func(p Place) bool { return p.Image == name })
+	if i < 0 {
+		return predict.Image{}, fmt.Errorf("cannot predict the boot of %s: its disk does not hold %s", c.Name, name)
+	}
+	file := path.Base(c.Disks[0].Place[i].Path)
+	kind := measure.OS
+	switch {
+	case w.images[name].Tree == "initrd":
+		kind = measure.Initrd
+	case strings.HasSuffix(file, ".sysext.raw"):
+		kind = measure.SysExt
+	case strings.HasSuffix(file, ".confext.raw"):
+		kind = measure.ConfExt
+	}
+	source, err := w.Image(ctx, name)
+	return predict.Image{Kind: kind, File: source, Name: file}, err
 }
 
 // settings is a settings file with its signature, if the place has one.

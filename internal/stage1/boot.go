@@ -39,13 +39,15 @@ type boot struct {
 	control *dm.Control
 	tpm     *measurer
 	images  map[string]*apply.Image
-	unready map[string]error // partitions that could not be opened at the last look
-	silent  map[string]bool  // disks and partitions of which it was said that they do not answer
-	holder  *os.File         // while it is open, another process holds those
-	passed  map[plan.Stage]bool
-	source  plan.Source // the one that is at work, empty before the first
-	told    []string    // refusals that were written to the log
-	servers *servers    // nil as long as none was asked
+	// attached counts how often dm-verity was brought up: a number for the devices' names.
+	attached int
+	unready  map[string]error // partitions that could not be opened at the last look
+	silent   map[string]bool  // disks and partitions of which it was said that they do not answer
+	holder   *os.File         // while it is open, another process holds those
+	passed   map[plan.Stage]bool
+	source   plan.Source // the one that is at work, empty before the first
+	told     []string    // refusals that were written to the log
+	servers  *servers    // nil as long as none was asked
 	// fetchPath is the program that asks them.
 	fetchPath string
 	late      *TimeoutError // what was missing when ddi.timeout= was over

@@ -21,7 +21,8 @@ import (
 func (b *boot) attachAsking(src apply.Source, name string, img *resolve.Image) (*apply.Image, error) {
 	b.facts.Kernel = kernelFacts(b.world)
 	k, a := b.facts.Kernel, img.Authentic
-	device := fmt.Sprintf("initddi-%d", len(b.images))
+	device := fmt.Sprintf("initddi-%d", b.attached)
+	b.attached++
 	ask := resolve.AskKernel(k, a)
 	if ask {
 		src.Signature = a.Message

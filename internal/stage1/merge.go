@@ -64,7 +64,6 @@ func (b *boot) extend(a *resolve.Action) error {
 		if err := b.images[name].Discard(); err != nil {
 			b.log.Warn("%v", err)
 		}
-		delete(b.images, name)
 		return nil
 	}
 	d := end(text)
@@ -77,6 +76,9 @@ func (b *boot) extend(a *resolve.Action) error {
 }
 
 func (b *boot) attachExtension(a *resolve.Action, x *resolve.Image) string {
+	if old := b.images[a.Name()]; old != nil {
+		_ = old.Discard() // it was brought up for another boot image
+	}
 	src, err := b.place(a, x)
 	if err == nil {
 		src.Copy, src.InPlace = false, true
@@ -296,7 +298,7 @@ func (b *boot) notMerged(list []bringing, err error) {
 	for _, x := range list {
 		b.leaveOut(&resolve.Refusal{Source: x.Source, Candidate: x.Candidate.Name(), Rule: resolve.RuleExtension, Err: err})
 		if derr := x.up.Discard(); derr != nil {
-			b.log.Warn("%v", derr)
+			b.log.Debug("%v", derr) // mostly gone with the mount already
 		}
 	}
 }
