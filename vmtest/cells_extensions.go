@@ -205,7 +205,7 @@ func cellsExtensions() []Cell {
 		{Name: "ext-overlay", Doc: "ddi.overlay=tmpfs and nothing to merge", Cmdline: "ddi.overlay=tmpfs", Disks: disk(nil), Must: []string{entering, guest.Sentence}, Check: merged{writable: true}.check},
 		{Name: "ext-measured", Doc: "extensions are in PCR 13 behind the boot image, in the order of their layers, as the host predicts", TPM: &TPM{Image: "signed", Merged: []string{"tool-ext", "upper-ext", "settings-conf"}},
 			Disks: disk(map[string]string{"tool.sysext.raw": "tool-ext", "upper.sysext.raw": "upper-ext", "settings.confext.raw": "settings-conf", "other.sysext.raw": "other-ext"}),
-			Must: []string{"ddi:os:signed:{roothash signed}:", "ddi:sysext:tool:{roothash tool-ext}:", "ddi:sysext:upper:", "ddi:confext:settings:", "merge: sysext tool, upper", guest.Sentence}},
+			Must:  []string{"ddi:os:signed:{roothash signed}:", "ddi:sysext:tool:{roothash tool-ext}:", "ddi:sysext:upper:", "ddi:confext:settings:", "merge: sysext tool, upper", guest.Sentence}},
 		{Name: "ext-no", Doc: "ddi.merge=no: extensions are not looked at", Cmdline: "ddi.merge=no", Disks: disk(map[string]string{"tool.sysext.raw": "tool-ext"}),
 			Must: []string{entering, guest.Sentence}, MustNot: []string{"extension"}, Check: merged{}.check},
 		{Name: "ext-unable", Doc: "a stage 1 that cannot merge says so in one sentence, and boots", Stage1: "minimal", Disks: disk(map[string]string{"tool.sysext.raw": "tool-ext", "settings.confext.raw": "settings-conf"}),
