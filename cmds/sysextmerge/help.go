@@ -47,6 +47,8 @@ Options:
      --no-reload          Do not have the service manager read its units again where an
                           extension asks for it
      --json=MODE          Print JSON: pretty, short, or off
+     --always-refresh=BOOL
+                          Accepted for scripts: refresh always makes the merge anew
      --no-legend          Print tables without their heads
      --no-pager           Accepted for scripts; there is no pager
 

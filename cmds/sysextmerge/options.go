@@ -79,6 +79,10 @@ func (o *options) define(flags *flag.FlagSet, g *given) {
 	flags.BoolVar(&o.noReload, "no-reload", false, "")
 	flags.BoolVar(&o.noLegend, "no-legend", false, "")
 	flags.BoolVar(new(bool), "no-pager", false, "") // there is none
+	flags.Func("always-refresh", "", func(s string) error {
+		_, err := layers.ParseBool(s) // a refresh leaves no moment without a merge, so there is no reason to save one
+		return err
+	})
 	flags.Func("root", "", func(s string) (err error) {
 		// Whoever looks after another system does not want this one's units to be read again.
 		o.noReload, o.root = true, ""
