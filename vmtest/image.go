@@ -39,6 +39,8 @@ func (w *Workshop) Image(ctx context.Context, name string) (string, error) {
 		makeTree = w.debianUsr
 	case "complex-usr":
 		makeTree = w.complexUsr
+	case "debian-update":
+		makeTree = w.debianUpdate
 	}
 	tree, err := makeTree(ctx, i)
 	if err != nil {

@@ -20,6 +20,7 @@ func Cells() []Cell {
 		cellsTrust(),
 		cellsNBD(),
 		cellsAttempts(),
+		cellsUpdate(),
 		cellsRollback(),
 		cellsSettings(),
 		cellsLocked(),
@@ -36,7 +37,7 @@ func Cells() []Cell {
 
 // Images returns the images that cells can place.
 func Images() []Image {
-	return slices.Concat(imagesRollback(), imagesChain(), imagesRefuse(), imagesTrust(), imagesNBD(), imagesTPM(), imagesStorage(), imagesComplex(), imagesExtensions(), imagesStays())
+	return slices.Concat(imagesRollback(), imagesUpdate(), imagesChain(), imagesRefuse(), imagesTrust(), imagesNBD(), imagesTPM(), imagesStorage(), imagesComplex(), imagesExtensions(), imagesStays())
 }
 
 // Stages returns the stages 1 that cells can boot.

@@ -76,7 +76,7 @@ func (w *Workshop) tree(ctx context.Context, i Image) (string, error) {
 	case "bare":
 		files = []file{init, osRelease}
 		dirs = dirs[:len(dirs)-1]
-	case "payload", "payload-initrd":
+	case "payload", "payload-initrd", "payload-esp":
 		files = []file{init, osRelease, {guest.PayloadPath, guest.Payload(), 0o644}}
 		if kind == "payload-initrd" {
 			files[0].path = "init"
@@ -186,7 +186,7 @@ func (w *Workshop) debianUsr(ctx context.Context, _ Image) (string, error) {
 // foreign returns what a kind of tree has in it that is not made here: drivers for the ESP, tools for the TPM.
 func (w *Workshop) foreign(ctx context.Context, kind string) ([]file, error) {
 	switch kind {
-	case "marker", "bare", "initrd", "usr":
+	case "marker", "bare", "initrd", "usr", "payload-esp":
 		return w.vfat()
 	case "tpm":
 		return w.tools(ctx)

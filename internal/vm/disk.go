@@ -143,9 +143,9 @@ func (c Config) has(ctx context.Context, device string) bool {
 	return err == nil && strings.Contains(string(out), `name "`+device+`"`)
 }
 
-// drive describes where the disk's bytes are.
+// drive describes where the disk's bytes are. What the guest has the disk forget, it reads as zeros.
 func (d Disk) drive(i int) string {
-	drive := fmt.Sprintf("if=none,id=disk%d,format=raw,file=%s", i, escape(d.Path))
+	drive := fmt.Sprintf("if=none,id=disk%d,format=raw,discard=unmap,file=%s", i, escape(d.Path))
 	if d.Snapshot {
 		drive += ",snapshot=on"
 	}

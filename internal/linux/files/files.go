@@ -8,9 +8,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strings"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -112,4 +114,22 @@ func Lock(path string) (*os.File, error) {
 		return nil, errors.Join(fmt.Errorf("cannot lock %s: %w", path, err), f.Close())
 	}
 	return f, nil
+}
+
+// fitrim is FITRIM, _IOWR('X', 121, struct fstrim_range) of linux/fs.h.
+const fitrim = 0xc0185879
+
+// Trim has the device below a file system that is mounted at path forget the blocks that are free (FITRIM, linux/fs.h), and returns how many bytes those
+// were. The error wraps EOPNOTSUPP where file system or device cannot do that.
+func Trim(path string) (int64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	r := struct{ start, length, min uint64 }{length: math.MaxUint64}
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), fitrim, uintptr(unsafe.Pointer(&r))); errno != 0 {
+		return 0, fmt.Errorf("cannot trim %s: %w", path, errno)
+	}
+	return int64(r.length), nil
 }

@@ -109,3 +109,13 @@ func TestLock(t *testing.T) {
 		t.Error("a link was followed")
 	}
 }
+
+// TestTrim: what has no blocks has none to forget. That a FAT has is shown by a boot that trims one.
+func TestTrim(t *testing.T) {
+	if _, err := Trim(t.TempDir() + "/missing"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	if _, err := Trim("/proc/self"); !errors.Is(err, unix.ENOTTY) && !errors.Is(err, unix.EOPNOTSUPP) {
+		t.Error(err)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,6 +27,7 @@ import (
 	"github.com/initddi/initddi/internal/efivar"
 	"github.com/initddi/initddi/internal/floor"
 	"github.com/initddi/initddi/internal/linux/efivarfs"
+	"github.com/initddi/initddi/internal/linux/files"
 	"github.com/initddi/initddi/internal/linux/module"
 	"github.com/initddi/initddi/internal/linux/mount"
 	"github.com/initddi/initddi/internal/linux/process"
@@ -45,6 +47,7 @@ func main() {
 	g.gather()
 	g.obey()
 	g.esp()
+	g.destroy()
 	g.payload()
 	if err := g.send(); err != nil {
 		fmt.Println("marker:", err)
@@ -285,6 +288,69 @@ func writeTo(device string) error {
 // waitVariable in the environment, where the kernel puts what it does not know of its command line, has the marker wait for a
 // line on the console before it reads the payload.
 const waitVariable = "MARKER_WAIT"
+
+// destroyVariable in the environment has the marker do to the running image what somebody might who does not know what it is: with "fill" its
+// file is removed from the boot partition, and that filled, with "trim" the disk is told to forget what is free there.
+const destroyVariable = "MARKER_DESTROY"
+
+func (g *gatherer) destroy() {
+	how := os.Getenv(destroyVariable)
+	if how == "" {
+		return
+	}
+	var boot struct {
+		Chosen struct {
+			Node string `json:"node"`
+			Path string `json:"path"`
+		} `json:"chosen"`
+	}
+	g.note(json.Unmarshal(g.facts.Boot, &boot))
+	// What this program still needs of itself has to be in memory by then.
+	_, err := os.ReadFile("/proc/self/exe")
+	g.note(err)
+	const dir = "/run/destroyed"
+	n, err := removeAndUse(how, "/dev/"+boot.Chosen.Node, dir, boot.Chosen.Path)
+	fmt.Printf("marker: removed %s, then %s: %d bytes: %v\n", boot.Chosen.Path, how, n, err)
+	g.note(err)
+}
+
+// removeAndUse removes a file from a FAT and uses its blocks in one way or the other. It returns how many bytes were used.
+func removeAndUse(how, device, dir, file string) (n int64, err error) {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return 0, err
+	}
+	m, err := mount.New(mount.Request{Type: "vfat", Source: device})
+	if err != nil {
+		return 0, err
+	}
+	defer m.Close()
+	if err := m.Attach(dir); err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, mount.Unmount(dir)) }()
+	if err := os.Remove(filepath.Join(dir, file)); err != nil {
+		return 0, err
+	}
+	syscall.Sync()
+	if how == "trim" {
+		return files.Trim(dir)
+	}
+	f, err := os.Create(filepath.Join(dir, "more"))
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	for b := bytes.Repeat([]byte("false data "), 1<<16); ; {
+		k, err := f.Write(b)
+		n += int64(k)
+		if errors.Is(err, syscall.ENOSPC) {
+			return n, f.Sync()
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+}
 
 // payload reads the payload block by block, so that one that cannot be read does not hide the others.
 func (g *gatherer) payload() {
