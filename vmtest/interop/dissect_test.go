@@ -13,9 +13,9 @@ import (
 	"github.com/initddi/initddi/internal/keys"
 )
 
-// dissectOS makes a Debian 13 system with systemd-dissect in it, which trusts the good key in /etc/verity.d, as a signed image.
-// It tries the disks in that order, and knows the root hash of the unsigned one.
-func dissectOS(t *testing.T, disks []string, rootHash string) string {
+// systemImage makes a Debian 13 system with systemd's image tools in it, which trusts the good key in /etc/verity.d, as a signed image. Its
+// interop.service runs testdata/PROGRAM, which finds the files in /usr/lib/interop.
+func systemImage(t *testing.T, program string, files map[string]string) string {
 	t.Helper()
 	needRoot(t)
 	tree := filepath.Join(t.TempDir(), "tree")
@@ -27,13 +27,13 @@ func dissectOS(t *testing.T, disks []string, rootHash string) string {
 	for to, from := range map[string]string{
 		"etc/verity.d/good.crt":              good(t).Cert,
 		"usr/lib/interop/other/stranger.crt": stranger(t).Cert,
-		"usr/lib/interop/dissect":            "testdata/dissect",
-		"etc/systemd/system/interop.service": "testdata/interop.service",
+		"usr/lib/interop/" + program:         "testdata/" + program,
+		"etc/systemd/system/interop.service": "testdata/" + program + ".service",
 		"etc/fstab":                          "../../templates/debian/skeleton/etc/fstab",
 	} {
 		must(t, "cp", from, filepath.Join(tree, to))
 	}
-	for name, text := range map[string]string{"disks": strings.Join(disks, " "), "roothash": rootHash} {
+	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(tree, "usr/lib/interop", name), []byte(text+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +89,7 @@ func TestDissectMount(t *testing.T) {
 	images["tampered"] = copyFile(t, images["good"])
 	flip(t, images["tampered"], 1<<20+600<<10) // in the filler
 	// This one service and what it needs, nothing else of the system.
-	m := machine{image: dissectOS(t, names, cutOut(t, images["unsigned"]).rootHash), cmdline: "systemd.unit=interop.service", limit: 2 * bootLimit}
+	m := machine{image: systemImage(t, "dissect", map[string]string{"disks": strings.Join(names, " "), "roothash": cutOut(t, images["unsigned"]).rootHash}), cmdline: "systemd.unit=interop.service", limit: 2 * bootLimit}
 	for _, n := range names {
 		m.disks = append(m.disks, images[n])
 	}
