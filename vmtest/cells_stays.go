@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,7 +29,8 @@ say() { echo "check $1: $2"; }
 has() { for f in "$@"; do [ -e $f ] && printf ' %s' $f; done; }
 proofs() { has /usr/share/proof/service /usr/share/proof/big /etc/proof/settings; }
 say state "$(systemctl is-system-running --wait)"
-say failed "$(systemctl --failed --no-legend --plain | wc -l)"
+say failed "$(systemctl --failed --no-legend --plain | cut -d' ' -f1 | tr '\n' ' ')"
+systemctl --failed --no-legend --plain | while read -r unit rest; do journalctl -b -o cat -n 5 -u "$unit"; done
 say service "$(systemctl is-active ext-proof.service)"
 say proofs "$(proofs)"
 say root "$(findmnt -n -o FSTYPE /) $(touch /written 2>/dev/null && echo writable || echo read-only)"
@@ -48,7 +50,7 @@ cat /run/log.*
 say service-again "$(systemctl is-active ext-proof.service)"
 systemd-sysext unmerge >/dev/null 2>&1; systemd-confext unmerge >/dev/null 2>&1
 for at in /run/extensions/* /run/confexts/*; do umount "$at"; done
-say devices "$(cat /sys/block/dm-*/dm/name | grep -c -- -verity) $(losetup -n | wc -l)"
+say devices "$(cat /sys/block/dm-*/dm/name | grep -c -- -verity)"
 say end now
 `
 
@@ -123,7 +125,7 @@ func stays(writable bool, sysexts, confexts []string) func(string) []string {
 		}
 		proofs = append(proofs, "/etc/proof/settings")
 		want("state", "running")
-		want("failed", "0")
+		want("failed", "")
 		want("service", "active")
 		want("service-again", "active")
 		root := "erofs read-only"
@@ -143,7 +145,8 @@ func stays(writable bool, sysexts, confexts []string) func(string) []string {
 		want("unmerged", "")
 		statusIs("unmerge", layers.Sysext, nil)
 		statusIs("confext-unmerge", layers.Confext, nil)
-		want("devices", "0 1")
+		// What was started from the merged /usr holds its layers; nothing holds those of /etc.
+		want("devices", strconv.Itoa(len(sysexts)))
 		return wrong
 	}
 }
