@@ -62,6 +62,14 @@ initrd-image: _tree-packages _build-packages host tree
     @scripts/if-changed {{ build }}/initrd_13.raw {{ build }}/initrd_13.tar {{ build }}/keys/ddi.crt internal/image internal/verity internal/gpt internal/signature -- \
         scripts/as-root {{ initddi }} ddi --output {{ build }}/initrd_13.raw --key {{ build }}/keys/ddi.key --cert {{ build }}/keys/ddi.crt {{ build }}/initrd_13.tar
 
+# Make the initrd image by systemd-repart out of the same tree, or by mkosi from nothing, and judge it as stage 1 does: repart or mkosi
+initrd-image-by tool: initrd-image
+    @scripts/if-changed {{ build }}/tools/trixie vmtest/complexroot/make-tools scripts/debian-mirror -- \
+        scripts/as-root vmtest/complexroot/make-tools {{ build }}/tools/trixie
+    @scripts/if-changed {{ build }}/initrd_{{ tool }}.raw vmtest/complexroot/build-by templates/repart.d/initrd templates/mkosi/initrd {{ build }}/initrd_13.tar {{ build }}/debian/modules.tar {{ build }}/keys/ddi.crt -- \
+        scripts/as-root vmtest/complexroot/build-by {{ tool }} {{ build }}/tools/trixie {{ build }}/initrd_{{ tool }}.raw {{ build }}/keys/ddi.key {{ build }}/keys/ddi.crt {{ build }}/initrd_13.tar {{ build }}/debian/modules.tar
+    @{{ initddi }} inspect --trust {{ build }}/keys/ddi.crt {{ build }}/initrd_{{ tool }}.raw
+
 # The real root that the boots of the initrd image end in
 _complex-root: _tree-packages tree
     @scripts/packages e2fsprogs

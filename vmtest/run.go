@@ -50,6 +50,7 @@ func (w *Workshop) Run(ctx context.Context, c *Cell) ([]*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer os.RemoveAll(tpmState(config))
 	var out []*Outcome
 	for n := range 1 + len(c.Again) {
 		// What is not in the variable store of the firmware is forgotten in between.
@@ -81,8 +82,16 @@ func (w *Workshop) Run(ctx context.Context, c *Cell) ([]*Outcome, error) {
 	return out, nil
 }
 
-// tpmState is where the state of the machine's TPM lies between its boots.
-func tpmState(config *vm.Config) string { return filepath.Join(filepath.Dir(config.Report), "tpm") }
+// tpmState is where the state of the machine's TPM lies between its boots: in memory where there is a file system for that. A TPM that waits for
+// a busy disk takes longer than Linux has patience with one.
+func tpmState(config *vm.Config) string {
+	const memory = "/dev/shm"
+	dir := filepath.Dir(config.Report)
+	if _, err := os.Stat(memory); err != nil {
+		return filepath.Join(dir, "tpm")
+	}
+	return filepath.Join(memory, filepath.Base(dir)+"-tpm")
+}
 
 // start boots the machine once.
 func (w *Workshop) start(ctx context.Context, c *Cell, config *vm.Config) (*Outcome, error) {

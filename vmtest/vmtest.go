@@ -196,7 +196,7 @@ type Place struct {
 	SignedBy string `json:"signed_by,omitempty"`
 	// Addon is the command line of a signed addon.
 	Addon string `json:"addon,omitempty"`
-	// Kernel names a kernel, Stage1 a stage 1 for the cloud kernel: what kexec is given.
+	// Kernel names a kernel, which is signed by our key, Stage1 a stage 1 for the cloud kernel: what kexec is given.
 	Kernel string `json:"kernel,omitempty"`
 	Stage1 string `json:"stage1,omitempty"`
 }

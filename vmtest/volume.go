@@ -126,12 +126,12 @@ func stamps(files ...string) (string, error) {
 	return fmt.Sprintf("%x", h.Sum(nil)), nil
 }
 
-// recipe returns the path of a file of the build that a recipe makes, which is run unless it has been.
+// recipe returns the path of a file of the build that a recipe, with its arguments, makes, which is run unless it has been.
 func (w *Workshop) recipe(name, recipe string) (string, error) {
 	t := w.thing("recipe " + recipe)
 	t.once.Do(func() {
 		w.say("just %s", recipe)
-		_, t.err = w.run(context.Background(), nil, "./just", recipe)
+		_, t.err = w.run(context.Background(), nil, "./just", strings.Fields(recipe)...)
 	})
 	return filepath.Join(w.Build, name), t.err
 }
