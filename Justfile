@@ -12,6 +12,7 @@ test_packages := "gdisk fdisk cryptsetup-bin squashfs-tools e2fsprogs sbsigntool
 network_packages := "iproute2 util-linux dnsmasq-base nginx-light nbdkit"
 interop_packages := "gdisk cryptsetup-bin squashfs-tools e2fsprogs sbsigntool util-linux qemu-user-static"
 kernel_packages := "gcc libc6-dev make flex bison bc libelf-dev libssl-dev pkgconf zstd xz-utils"
+handover_packages := "dmsetup libcryptsetup12 libtss2-esys-3.0.2-0t64 libtss2-mu-4.0.1-0t64 libtss2-rc0t64 libtss2-tcti-device0t64"
 tree_packages := "mmdebstrap apt debian-archive-keyring"
 
 [private]
@@ -165,6 +166,25 @@ bench *args: _bench-packages
 
 _bench-needs: _build-packages host tree
     {{ initddi }} keys {{ build }}/keys
+
+# Boot one initrd started by the kernel and by stage 1, and compare what systemd finds: each difference must have its reason (--keep, --noise, --json)
+[no-exit-message]
+handover *args: _matrix-packages
+    @case " $* " in *" --keep "*) ;; *) {{ just_executable() }} --justfile {{ justfile() }} _handover-needs >&2 ;; esac
+    @mkdir -p {{ build }}/handover
+    @go build -o {{ build }}/handover/compare ./vmtest/handover
+    @{{ build }}/handover/compare --build {{ build }} "$@"
+
+_handover-needs: _build-packages _tree-packages host tree
+    @{{ initddi }} keys {{ build }}/keys
+    @mkdir -p {{ build }}/handover
+    @scripts/if-changed {{ build }}/handover/debian/tree.tar templates/debian/make-tree scripts/debian-mirror -- \
+        scripts/as-root templates/debian/make-tree trixie {{ build }}/handover/debian {{ handover_packages }}
+    @CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -buildid=" -o {{ build }}/handover/ ./vmtest/handover/probe ./cmds/initddi-bless
+    @scripts/if-changed {{ build }}/handover/trees {{ build }}/handover/debian/tree.tar {{ build }}/handover/probe {{ build }}/handover/initddi-bless vmtest/handover/make-trees vmtest/handover/gather -- \
+        scripts/as-root vmtest/handover/make-trees {{ build }}/handover/debian/tree.tar {{ build }}/handover/probe {{ build }}/handover/initddi-bless {{ build }}/handover/trees
+    @scripts/if-changed {{ build }}/handover/stage1.img {{ build }}/handover/trees {{ build }}/keys/ddi.crt {{ build }}/debian/boot cmds internal templates/mkuimage.yaml go.mod vmtest/handover/make-disks -- \
+        vmtest/handover/make-disks {{ initddi }} {{ build }}
 
 # Tamper with disks in every known way: each must be refused, contained or harmless, by the layer that must say so (--list, --only GROUP, --json, -j N)
 [no-exit-message]

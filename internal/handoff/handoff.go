@@ -29,17 +29,14 @@ var carried = [...]string{"/dev", "/proc", "/sys", "/run"}
 // Pseudo mounts what every step of stage 1 needs, with the flags and the limits that systemd gives them (mount-setup.c) and will find: it keeps
 // what is mounted already.
 func Pseudo() error {
-	tmpfs := func(size, inodes string) []mount.Option {
-		return []mount.Option{{Key: "mode", Value: "0755"}, {Key: "size", Value: size}, {Key: "nr_inodes", Value: inodes}}
-	}
 	for _, m := range []struct {
 		path string
 		req  mount.Request
 	}{
-		{"/dev", mount.Request{Type: "devtmpfs", Source: "devtmpfs", Options: tmpfs("4m", "1m"), Attr: mount.NoSuid | mount.StrictAtime}},
+		{"/dev", mount.Request{Type: "devtmpfs", Source: "devtmpfs", Options: []mount.Option{{Key: "mode", Value: "0755"}, {Key: "size", Value: "4m"}}, Attr: mount.NoSuid | mount.StrictAtime}},
 		{"/proc", mount.Request{Type: "proc", Source: "proc", Attr: mount.NoSuid | mount.NoExec | mount.NoDev}},
 		{"/sys", mount.Request{Type: "sysfs", Source: "sysfs", Attr: mount.NoSuid | mount.NoExec | mount.NoDev}},
-		{"/run", mount.Request{Type: "tmpfs", Source: "tmpfs", Options: tmpfs("20%", "800k"), Attr: mount.NoSuid | mount.NoDev | mount.StrictAtime}},
+		{"/run", mount.Request{Type: "tmpfs", Source: "tmpfs", Options: []mount.Option{{Key: "mode", Value: "0755"}, {Key: "size", Value: "20%"}, {Key: "nr_inodes", Value: "800k"}}, Attr: mount.NoSuid | mount.NoDev | mount.StrictAtime}},
 	} {
 		if err := os.MkdirAll(m.path, 0o755); err != nil {
 			return fmt.Errorf("cannot make the mount point %s: %w", m.path, err)
@@ -164,7 +161,14 @@ func carryExtra(from string, except []string) (*mount.Mount, error) {
 	if err := m.Attach(staging); err != nil {
 		return nil, err
 	}
-	if err := copyTree(from, staging, except); err != nil {
+	info, err := os.Stat(from)
+	if err == nil {
+		err = os.Chmod(staging, info.Mode().Perm())
+	}
+	if err == nil {
+		err = copyTree(from, staging, except)
+	}
+	if err != nil {
 		return nil, errors.Join(err, mount.Unmount(staging))
 	}
 	return m, nil

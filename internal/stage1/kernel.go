@@ -88,10 +88,14 @@ func kernelFacts(w *World) resolve.Kernel {
 func moduleParameters(params []cmdline.Param, name string) string {
 	same := func(s string) string { return strings.ReplaceAll(s, "-", "_") }
 	var out []string
-	if name == "nbd" {
-		// One device, when somebody wants one, and nobody looks for partitions on what is not verified yet. What the command line says
-		// comes behind and wins.
+	// One device, when somebody wants one. What the command line says comes behind and wins.
+	switch name {
+	case "nbd":
+		// Nobody looks for partitions on what is not verified yet.
 		out = append(out, "nbds_max=0 max_part=0")
+	case "loop":
+		// Not eight, each of which udev would look at in the next init.
+		out = append(out, "max_loop=0")
 	}
 	for _, p := range params {
 		mod, key, ok := strings.Cut(p.Key, ".")

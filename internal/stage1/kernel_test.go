@@ -17,7 +17,7 @@ func TestModuleParameters(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"dm_verity": "require_signatures=1 prefetch_cluster=4096", "dm-verity": "require_signatures=1 prefetch_cluster=4096",
-		"nvme": `quirks="a b" flag`, "loop": "", "console": "",
+		"nvme": `quirks="a b" flag`, "loop": "max_loop=0", "console": "",
 		"nbd": "nbds_max=0 max_part=0 max_part=8",
 	} {
 		if got := moduleParameters(params, name); got != want {
