@@ -164,6 +164,14 @@ bench *args: _bench-packages
     @go build -o {{ build }}/bench/bench ./vmtest/bench
     @{{ build }}/bench/bench --build {{ build }} "$@"
 
+# Make the initramfs images of initramfs-tools, dracut and mkosi-initrd that ./just bench compares stage 1 with (about 5 minutes)
+peers: _tree-packages tree
+    @[ -e {{ build }}/kernel-cloud/version ] || scripts/fetch-package trixie linux-image-cloud-amd64 {{ build }}/kernel-cloud
+    @scripts/if-changed {{ build }}/peers/tree vmtest/bench/make-peers {{ build }}/kernel-cloud/version -- \
+        scripts/as-root vmtest/bench/make-peers {{ build }}/kernel-cloud {{ build }}/peers/tree
+    @scripts/if-changed {{ build }}/peers/initrds {{ build }}/peers/tree.stamp vmtest/bench/make-initrds -- \
+        scripts/as-root vmtest/bench/make-initrds {{ build }}/peers/tree {{ build }}/peers/initrds
+
 _bench-needs: _build-packages host tree
     {{ initddi }} keys {{ build }}/keys
 

@@ -21,8 +21,8 @@ import (
 	"github.com/initddi/initddi/internal/vm"
 )
 
-// bootLimit ends a machine that hangs.
-const bootLimit = 10 * time.Minute
+// bootLimit ends a machine that hangs. An initrd of 57 MB takes an emulated processor two minutes.
+const bootLimit = 15 * time.Minute
 
 // machine is a row put together.
 type machine struct {

@@ -67,7 +67,7 @@ func (w *workshop) machine(ctx context.Context, r row) (*machine, error) {
 	if !r.Tests {
 		args = append(args, noTests)
 	}
-	if r.Stage1 == "" && !r.Mounted {
+	if r.Stage1 == "" && !r.Mounted && r.Peer == "" {
 		if m.initrd, err = w.markerArchive(ctx); err != nil {
 			return nil, err
 		}
@@ -76,14 +76,25 @@ func (w *workshop) machine(ctx context.Context, r row) (*machine, error) {
 		if err != nil {
 			return nil, err
 		}
-		if r.Mounted {
+		switch {
+		case r.Peer != "":
+			m.disk = img.file
+			if m.initrd, err = w.peer(r.Peer); err != nil {
+				return nil, err
+			}
+			root, err := img.root()
+			if err != nil {
+				return nil, err
+			}
+			args = append(args, "root=PARTUUID="+root.String(), "rootfstype=erofs", "ro", "init=/sbin/init")
+		case r.Mounted:
 			m.disk = img.file
 			table, err := img.dmTable()
 			if err != nil {
 				return nil, err
 			}
 			args = append(args, `dm-mod.create="`+table+`"`, "root=/dev/dm-0", "rootfstype=erofs", "ro", "init=/sbin/init")
-		} else {
+		default:
 			m.disk = img.disk
 			if m.initrd, err = w.stage1(ctx, r.Stage1); err != nil {
 				return nil, err
@@ -120,6 +131,17 @@ func (w *workshop) kernel(name string) (string, error) {
 		return "", &missingError{file, how}
 	}
 	return file, nil
+}
+
+// peer returns the image of another generator, for the kernel that the rows boot.
+func (w *workshop) peer(name string) (string, error) {
+	dir := filepath.Join(w.build, "peers/initrds")
+	theirs, err := os.ReadFile(filepath.Join(dir, "release"))
+	ours, err2 := os.ReadFile(filepath.Join(w.build, "debian/boot/release"))
+	if err != nil || err2 != nil || !bytes.Equal(theirs, ours) {
+		return "", &missingError{fmt.Sprintf("%s, for Linux %s", name, bytes.TrimSpace(ours)), "just peers"}
+	}
+	return filepath.Join(dir, name), nil
 }
 
 // marker builds the next init.
@@ -277,6 +299,29 @@ func (w *workshop) tree(ctx context.Context, unused int) (string, error) {
 		return "", fmt.Errorf("cannot make the image's tree: %w", err)
 	}
 	return tree, f.Close()
+}
+
+// root returns the UUID of the image's root partition.
+func (d *ddi) root() (guid.GUID, error) {
+	f, err := os.Open(d.file)
+	if err != nil {
+		return guid.GUID{}, fmt.Errorf("cannot read the image: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return guid.GUID{}, fmt.Errorf("cannot read the image: %w", err)
+	}
+	table, err := gpt.Read(f, info.Size(), 512)
+	if err != nil {
+		return guid.GUID{}, fmt.Errorf("cannot read the image: %w", err)
+	}
+	for _, p := range table.Partitions {
+		if what, _, _ := gpt.Lookup(p.Type); what == gpt.Root {
+			return p.UUID, nil
+		}
+	}
+	return guid.GUID{}, fmt.Errorf("cannot find the root in %s", d.file)
 }
 
 // dmTable returns the table with which the kernel makes the image's verity device by itself, if the image is its first disk.

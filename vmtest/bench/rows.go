@@ -36,6 +36,9 @@ type row struct {
 	Unused int
 	// Copy copies the image into memory.
 	Copy bool
+	// Peer is the image of another generator, of those that ./just peers makes. It mounts the root of the image as a partition of the disk, without
+	// dm-verity: none of them verifies anything unless told to.
+	Peer string
 	// Tests leaves the kernel's cryptographic self-tests on.
 	Tests bool
 }
@@ -50,6 +53,11 @@ func table() []row {
 		{Name: "cloud, stage 1 all classes", Kernel: cloud, Stage1: "virtio,nvme,sata", Doc: "the machine has an AHCI controller, so its driver is loaded"},
 		{Name: rowCloudBig, Kernel: cloud, Stage1: "virtio", Unused: unusedMiB, Doc: "the same image with content that is not used"},
 		{Name: rowCloudBig + ", copied", Kernel: cloud, Stage1: "virtio", Unused: unusedMiB, Copy: true, Doc: "ddi.attach=copy: all of it is read into memory"},
+		{Name: "cloud, initramfs-tools", Kernel: cloud, Peer: "initramfs-tools-most", Doc: "Debian's own, MODULES=most: the same root as a partition, not verified, by it and all below"},
+		{Name: "cloud, initramfs-tools, virtio", Kernel: cloud, Peer: "initramfs-tools-list", Doc: "MODULES=list: virtio and erofs alone"},
+		{Name: "cloud, dracut", Kernel: cloud, Peer: "dracut-any", Doc: "--no-hostonly"},
+		{Name: "cloud, dracut, virtio", Kernel: cloud, Peer: "dracut-this", Doc: "systemd and what mounts a root, virtio and erofs alone"},
+		{Name: "cloud, mkosi-initrd", Kernel: cloud, Peer: "mkosi-initrd", Doc: "ordinary packages, and every module of the kernel"},
 		{Name: "template kernel alone", Kernel: template, Doc: "templates/kernel with an initramfs of the marker"},
 		{Name: rowMounted, Kernel: template, Mounted: true, Doc: "dm-mod.create= and root=, no initramfs"},
 		{Name: rowTemplate, Kernel: template, Stage1: "none"},
