@@ -145,6 +145,10 @@ func updated(version, before, after string) func(string) []string {
 				wrong = append(wrong, fmt.Sprintf("the system says %s=%s, wanted %s (failed: %s); sysupdate says:%s", k, got[k], v, got["failed-names"], said))
 			}
 		}
+		// What came is as read-only as what was there.
+		if want := "./debian_4.raw:400"; !strings.Contains(got["modes"], want) {
+			wrong = append(wrong, fmt.Sprintf("the files on the ESP are %s, wanted %s", got["modes"], want))
+		}
 		if !strings.HasPrefix(got["blessed"], "good") {
 			wrong = append(wrong, "the system is not blessed: "+got["blessed"])
 		}

@@ -19,7 +19,7 @@ func images() []vmtest.Image {
 	image := func(name, tree, version, release string) vmtest.Image {
 		return vmtest.Image{Name: name, Tree: tree, Key: good, Compress: "none", Version: version, Release: release}
 	}
-	return []vmtest.Image{
+	return append(extensionImages(), []vmtest.Image{
 		image(goodImage, "payload", "", ""),
 		image(otherImage, "payload", "other", ""),
 		image("payload-initrd", "payload-initrd", "", ""),
@@ -31,7 +31,7 @@ func images() []vmtest.Image {
 		image("image-id-other", "payload", "", "IMAGE_ID=other\n"), image("image-id-twice", "payload", "", "IMAGE_ID=wanted\nIMAGE_ID=other\n"),
 		image("image-id-wanted", "payload", "", "IMAGE_ID=wanted\n"), image("id-twice", "payload", "", "ID=debian\n"),
 		{Name: "unsigned", Tree: "payload", Compress: "none"},
-	}
+	}...)
 }
 
 // stages are the stages 1 of the machines: those of the cases, and these.
@@ -41,6 +41,7 @@ func stages() []vmtest.Stage1 {
 		{Name: "kind-os", Set: []string{"id=debian", "kind=os"}}, {Name: "kind-initrd", Set: []string{"id=debian", "kind=initrd"}},
 		{Name: "version-2", Set: []string{"id=debian", "min-version=2.0"}}, {Name: "image-id", Set: []string{"image-id=wanted"}},
 	}
+	out = append(out, extensionStages()...)
 	for _, c := range Cases() {
 		if s, ok := stageOf(&c); ok && c.Boot {
 			out = append(out, s)
@@ -51,7 +52,7 @@ func stages() []vmtest.Stage1 {
 
 // bootCells are the boots that show what no judge without a kernel can.
 func (b *Booth) bootCells() []vmtest.Cell {
-	return slices.Concat(identityCells(), lateCells(), b.meanwhileCells(), secureBootCells(), largeCells())
+	return slices.Concat(identityCells(), lateCells(), b.meanwhileCells(), secureBootCells(), largeCells(), extensionCells())
 }
 
 // as is a disk on which an image has a name.

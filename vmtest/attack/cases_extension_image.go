@@ -9,10 +9,11 @@ import (
 	"errors"
 
 	"github.com/initddi/initddi/internal/ddi"
+	"github.com/initddi/initddi/internal/discover"
 	"github.com/initddi/initddi/internal/resolve"
 )
 
-// casesExtensionImage are images of extensions, as stage 1 and sysextmerge in it judge them. Partition table, hash tree and signature are read by what
+// casesExtensionImage are images of extensions, as stage 1 judges them. Partition table, hash tree and signature are read by what
 // reads those of boot images, so that all other cases speak of extensions, too: these are about what is decided otherwise for them.
 func casesExtensionImage() []Case {
 	unsign := func(d *DDI) { d.document("") }
@@ -36,9 +37,9 @@ func casesExtensionImage() []Case {
 		{Name: "extension-policy-cmdline", Doc: "an unsigned extension, and a command line that lets everything through", DDI: unsign, Cmdline: "ddi.sysext-policy=*", Verdict: Refused, Layer: Signature},
 		{Name: "extension-policy-verity", Doc: "an unsigned extension, and a command line that asks for a hash tree alone, which goes together with nothing that is built in", DDI: unsign, Cmdline: "ddi.sysext-policy=root=verity", Verdict: Refused, Layer: CommandLine},
 		{Name: "extension-policy-none", Doc: "a signed extension, and a command line that wants none", Cmdline: "ddi.sysext-policy=root=absent:usr=absent", Verdict: Refused, Layer: Policy},
-		{Name: "extension-policy-built-in", Doc: "an unsigned extension, as stage 1 was built to take it", DDI: unsign, Config: []string{"sysext-policy=root=verity+unprotected+signed+absent:usr=verity+unprotected+signed+absent"}, Verdict: Harmless, Layer: Accepted},
+		{Name: "extension-policy-built-in", Doc: "an unsigned extension, and a policy built into stage 1 that takes it: an extension is always signed", DDI: unsign, Config: []string{"sysext-policy=root=verity+unprotected+signed+absent:usr=verity+unprotected+signed+absent"}, Verdict: Refused, Layer: Signature, Says: "an extension is always signed"},
 		{Name: "extension-policy-half", Doc: "an unsigned extension, and a stage 1 that takes a hash tree without saying that nobody needs to vouch for it", DDI: unsign, Config: []string{"sysext-policy=root=verity+signed+absent:usr=verity+signed+absent"}, Verdict: Refused, Layer: Signature},
-		{Name: "extension-pinned", Doc: "an unsigned extension whose root hash is built into stage 1, as that of a boot image", DDI: unsign, Config: []string{"pin={roothash}"}, Verdict: Refused, Layer: Policy, Says: "pinned and not signed"},
+		{Name: "extension-pinned", Doc: "an unsigned extension whose root hash is built into stage 1, as that of a boot image", DDI: unsign, Config: []string{"pin={roothash}"}, Verdict: Refused, Layer: Signature},
 		{Name: "extension-file-system", Doc: "a signed extension of a file system that the policy does not name", Config: []string{"sysext-policy=root=signed+squashfs+absent:usr=signed+squashfs+absent"}, Verdict: Refused, Layer: Policy},
 		{Name: "extension-altered", Doc: "a flipped bit in a file of an extension", DDI: func(d *DDI) { d.flip(d.payload(PayloadMiddle)) }, Verdict: Contained, Layer: Late},
 		{Name: "extension-altered-superblock", Doc: "a flipped bit in the superblock of an extension's file system", DDI: func(d *DDI) { d.flip(d.Data.Offset + 1024 + 20) }, Verdict: Refused, Layer: Verity},
@@ -64,6 +65,13 @@ func (k *Desk) judgeExtension(c *Case, disk []byte) (Finding, error) {
 		return Finding{}, err
 	}
 	b := v.image()
+	facts := &resolve.Image{}
+	if facts.Table, facts.Signature, err = discover.ReadDDI(bytes.NewReader(b), int64(len(b)), arch); err != nil {
+		return Finding{}, err
+	}
+	if _, r := resolve.AuthenticateExtension(p, "tool.sysext.raw", arch, facts); r != nil {
+		return refusal([]resolve.Refusal{*r}), nil
+	}
 	img, err := ddi.Read(bytes.NewReader(b), int64(len(b)), "tool.sysext.raw", ddi.Options{Plan: p, Policy: &p.SysextPolicy})
 	if err != nil {
 		return Finding{}, err
