@@ -150,8 +150,13 @@ func (d *devices) offer(modalias string) {
 	if isTPM(modalias) {
 		return // the measurer loads that when it needs it
 	}
-	if isNetwork(modalias) && !d.network || !isNetwork(modalias) && d.noDisks {
-		return
+	switch {
+	case isNetwork(modalias):
+		if !d.network {
+			return
+		}
+	case d.noDisks && (!d.network || onlyDisks(modalias)):
+		return // what is neither may be a bus that a network card is on
 	}
 	if d.loader.Offer(modalias) {
 		d.started++

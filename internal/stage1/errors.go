@@ -154,6 +154,19 @@ func isNetwork(modalias string) bool {
 	return bus == "pci" && strings.Contains(rest, "bc02") || bus == "virtio" && strings.HasPrefix(rest, "d00000001v")
 }
 
+// onlyDisks reports whether a modalias is that of something on which nothing but a disk may hang: what [isStorage] has without USB hosts and
+// the buses of hypervisors.
+func onlyDisks(modalias string) bool {
+	bus, rest, _ := strings.Cut(modalias, ":")
+	switch bus {
+	case "pci":
+		return strings.Contains(rest, "bc01") || strings.Contains(rest, "bc08sc05")
+	case "usb", "virtio", "scsi", "mmc", "nvme", "nd":
+		return isStorage(modalias)
+	}
+	return false
+}
+
 // EnterError says that the hand-over failed. If Lost is set the initramfs was given up already.
 type EnterError struct {
 	Lost bool

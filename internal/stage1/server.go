@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/initddi/initddi/internal/apply"
@@ -23,6 +24,7 @@ import (
 	"github.com/initddi/initddi/internal/fetchline"
 	"github.com/initddi/initddi/internal/linux/memfile"
 	"github.com/initddi/initddi/internal/linux/nbd"
+	"github.com/initddi/initddi/internal/linux/process"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/report"
 	"github.com/initddi/initddi/internal/resolve"
@@ -59,6 +61,8 @@ func (b *boot) listServer(a *resolve.Action) string {
 	for _, u := range b.plan.URLs {
 		args = append(args, "--url="+u)
 	}
+	// What appears meanwhile may be what the network is on.
+	heard := b.listen()
 	_, l.Err = s.fetcher.run(nil, 0, func(e fetchline.Event) {
 		switch {
 		case e.Kind == fetchline.Network:
@@ -68,6 +72,7 @@ func (b *boot) listServer(a *resolve.Action) string {
 			s.sums[e.URL] = e.SHA256
 		}
 	}, args...)
+	heard()
 	if b.facts.Servers == nil {
 		b.facts.Servers = map[plan.Source]*resolve.Listing{}
 	}
@@ -78,6 +83,35 @@ func (b *boot) listServer(a *resolve.Action) string {
 		return l.Err.Error()
 	}
 	return fmt.Sprintf("%s offers %d images", a.Source, len(l.Files))
+}
+
+// listen takes the kernel's messages as they come, for as long as the boot waits for something else. What it returns ends that.
+func (b *boot) listen() (end func()) {
+	stop := make(chan struct{})
+	var ended sync.WaitGroup
+	block := false
+	hear := func() error {
+		for {
+			select {
+			case msg := <-b.devices.events:
+				block = b.take(b.devices.event(msg)).block || block
+			case <-stop:
+				return nil
+			}
+		}
+	}
+	ended.Go(func() {
+		if err := process.Guarded(hear); err != nil {
+			b.log.Err("%v: devices that appear now are not seen", err)
+		}
+	})
+	return func() {
+		close(stop)
+		ended.Wait()
+		if block {
+			b.rescan()
+		}
+	}
 }
 
 // readServed fetches a candidate, or connects its device, and reads what it says of itself.
@@ -274,14 +308,15 @@ func (d besideURL) Read(name string, limit int64) ([]byte, error) {
 // Size implements [discover.Sidecars]. A hash tree is not looked for: only an image that holds its own is fetched.
 func (d besideURL) Size(string) (int64, error) { return 0, fs.ErrNotExist }
 
-// wantNetwork loads the drivers of network cards, of those that are there and those to come.
+// wantNetwork loads the drivers of network cards, of those that are there and those to come, and of what they may be on: USB, and the bus
+// of a hypervisor.
 func (d *devices) wantNetwork() {
 	if d.network {
 		return
 	}
 	d.network = true
 	for _, alias := range drivers.Modaliases(d.world.Sys) {
-		if isNetwork(alias) {
+		if isNetwork(alias) || d.noDisks {
 			d.offer(alias)
 		}
 	}

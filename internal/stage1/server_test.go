@@ -18,8 +18,10 @@ import (
 
 	"github.com/initddi/initddi/internal/ddi/dditest"
 	"github.com/initddi/initddi/internal/discover/machinetest"
+	"github.com/initddi/initddi/internal/drivers"
 	"github.com/initddi/initddi/internal/fetchline"
 	"github.com/initddi/initddi/internal/linux/kmsg"
+	"github.com/initddi/initddi/internal/modtable"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/report"
 	"github.com/initddi/initddi/internal/resolve"
@@ -221,5 +223,31 @@ func TestServerSilent(t *testing.T) {
 	step = resolve.Next(b.plan, &b.facts)
 	if len(step.Refused) != 1 || step.Refused[0].Rule != resolve.RuleReachable || step.Refused[0].Source != plan.SourceHTTP || !strings.Contains(step.Refused[0].Error(), "no route") {
 		t.Errorf("got %+v\n%s", step, console)
+	}
+}
+
+// TestListServerHears: what appears while a server is asked gets its driver, as a network card on USB does whose host had none before.
+func TestListServerHears(t *testing.T) {
+	b, console := waiting(t, machinetest.New(t))
+	b.devices.table = virtioTable(t)
+	loaded := make(chan string, 8)
+	b.devices.loader = drivers.New(b.devices.table, "", func(m modtable.Module) error { loaded <- m.Name; return nil }, func(modtable.Module, error) {})
+	b.devices.events = make(chan []byte)
+	b.plan.URLs, b.facts.Settled = []string{"http://a/x.raw"}, true
+	f, _ := fakeFetch(t, `while [ ! -e ${0%/*}/go ]; do /bin/sleep 0.01; done; echo '{"event":"done"}' >&4`)
+	b.fetchPath = f.path
+	go func() {
+		b.devices.events <- []byte("add@/devices/virtio0\x00ACTION=add\x00DEVPATH=/devices/virtio0\x00SUBSYSTEM=virtio\x00MODALIAS=virtio:d00000002v00001AF4\x00SEQNUM=1\x00")
+		select {
+		case <-loaded:
+		case <-time.After(20 * time.Second):
+			t.Error("nobody loads a driver")
+		}
+		if err := os.WriteFile(filepath.Join(filepath.Dir(f.path), "go"), nil, 0o644); err != nil {
+			t.Error(err)
+		}
+	}()
+	if said := b.listServer(&resolve.Action{Source: plan.SourceHTTP}); said != "http offers 0 images" {
+		t.Errorf("%s\n%s", said, console)
 	}
 }

@@ -275,4 +275,27 @@ func TestFinish(t *testing.T) {
 	if b.devices.started != 0 {
 		t.Error("a driver is loaded that nobody wants")
 	}
+	// For the network all are that a card may be on, and still none of disks.
+	b.devices.network = true
+	b.devices.offer("virtio:d00000002v00001AF4")
+	if b.devices.started != 0 {
+		t.Error("a disk's driver is loaded for the network")
+	}
+	for modalias, disks := range map[string]bool{
+		"pci:v00001B36d0000000Dsv00001AF4sd00001100bc0Csc03i30": false, // xHCI
+		"usb:v0525pA4A2d0000dc02dsc00dp00ic02isc02ipFFin00":     false, // RNDIS
+		"vmbus:635161f83edfc546913ff2d2f965ed0e":                false,
+		"xen:vif":                                               false,
+		"acpi:LNRO0005:":                                        false, // virtio-mmio
+		"pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01": true,
+		"pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc00i00": true,
+		"pci:v00001B36d00000007sv00001AF4sd00001100bc08sc05i01": true,
+		"usb:v46F4p0001d0000dc00dsc00dp00ic08isc06ip50in00":     true,
+		"scsi:t-0x00": true,
+		"mmc:block":   true,
+	} {
+		if got := onlyDisks(modalias); got != disks {
+			t.Errorf("onlyDisks(%q) is %v", modalias, got)
+		}
+	}
 }
