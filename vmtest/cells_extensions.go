@@ -203,6 +203,8 @@ func cellsExtensions() []Cell {
 		{Name: "ext-writable", Test: true, Doc: "ddi.overlay=tmpfs: the root can be written to, with an extension over it", Cmdline: "ddi.overlay=tmpfs", Disks: disk(map[string]string{"tool.sysext.raw": "tool-ext"}),
 			Must: []string{"merge: sysext tool", entering, guest.Sentence}, Check: merged{sysext: []string{"tool"}, proofs: tool, writable: true}.check},
 		{Name: "ext-overlay", Doc: "ddi.overlay=tmpfs and nothing to merge", Cmdline: "ddi.overlay=tmpfs", Disks: disk(nil), Must: []string{entering, guest.Sentence}, Check: merged{writable: true}.check},
+		{Name: "ext-overlay-usr", Doc: "ddi.overlay=tmpfs and a boot image of /usr, whose root is in memory anyway", Cmdline: "ddi.overlay=tmpfs", Disks: []Disk{onESP("usr")},
+			Must: []string{"entering vda1:/loader/ddi/usr.raw", guest.Sentence}, Check: merged{usr: true}.check},
 		{Name: "ext-measured", Doc: "extensions are in PCR 13 behind the boot image, in the order of their layers, as the host predicts", TPM: &TPM{Image: "signed", Merged: []string{"tool-ext", "upper-ext", "settings-conf"}},
 			Disks: disk(map[string]string{"tool.sysext.raw": "tool-ext", "upper.sysext.raw": "upper-ext", "settings.confext.raw": "settings-conf", "other.sysext.raw": "other-ext"}),
 			Must:  []string{"ddi:os:signed:{roothash signed}:", "ddi:sysext:tool:{roothash tool-ext}:", "ddi:sysext:upper:", "ddi:confext:settings:", "merge: sysext tool, upper", guest.Sentence}},
