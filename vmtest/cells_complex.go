@@ -152,7 +152,7 @@ func cellsComplex() []Cell {
 	cells = append(cells,
 		realRoot("verity-usr", "a root without /usr, which is on a disk with dm-verity and named by usrhash=", root+" usrhash={roothash complex-usr} mount.usrfstype=erofs", Disk{Volume: "without-usr"}, Disk{Volume: "image complex-usr"}).
 			saying(map[string]string{"dm": "usr;"}),
-		factory())
+		cellAgain())
 	for i := range cells {
 		switch c := &cells[i]; c.Name {
 		case "root-ext4":
@@ -167,17 +167,22 @@ func cellsComplex() []Cell {
 	return append(cellsUnlock(), cells...)
 }
 
-// factory is a machine whose disk is empty when it is started first.
-func factory() Cell {
-	c := realRoot("factory", "the disk is empty; systemd-repart in the initrd makes the root at the first boot, and the second one finds it", "root=PARTLABEL=factory", Disk{Volume: "empty"}, Disk{Volume: "ext4"})
-	c.Keep = true
-	c.Credentials = map[string]string{
-		"tmpfiles.extra": `f /run/repart.d/50-root.conf 0644 root root - [Partition]\nType=root\nLabel=factory\nCopyBlocks=/dev/vdc\n` + "\n",
-		"systemd.unit-dropin.systemd-repart.service": "[Unit]\nAfter=systemd-tmpfiles-setup.service dev-vdb.device dev-vdc.device\nWants=dev-vdb.device dev-vdc.device\n" +
-			"[Service]\nExecStart=\nExecStart=systemd-repart --dry-run=no --empty=allow /dev/vdb\n",
-	}
-	c = c.saying(map[string]string{"root-source": "/dev/vdb1", "boots": "0"})
-	c.Again = []Again{{Verdict: Entered, Must: c.Must, MustNot: c.MustNot, Report: isWell(map[string]string{"root-source": "/dev/vdb1", "boots": "1"})}}
+// cellAgain is one in which the real system starts anew without the firmware's help.
+func cellAgain() Cell {
+	c := realRoot("soft-reboot-kexec", "systemd restarts the real root's user space, then a signed kernel is started by kexec under Secure Boot with stage 1 as its initrd, and all of it comes up again", "root=UUID="+rootUUID, Disk{Volume: "ext4"}).
+		saying(map[string]string{"boots": "2", "cmdline-again": "1"}).
+		doing(`case $1 in
+0) echo end=soft-reboot ;;
+1)
+	mount "/dev/disk/by-partuuid/$(sed -n 's/^ *"boot_partition": "\(.*\)",*$/\1/p' /run/initddi/boot.json)" /run/esp
+	kexec -s -l /run/esp/kexec/linux --initrd=/run/esp/kexec/stage1 --append="$(cat /proc/cmdline) again"
+	umount /run/esp
+	echo end=kexec ;;
+2) echo "cmdline-again=$(grep -c ' again$' /proc/cmdline)" ;;
+esac
+`)
+	c.Disks[0].Place = append(c.Disks[0].Place, Place{Path: "/kexec/linux", Kernel: "cloud"}, Place{Path: "/kexec/stage1", Stage1: "minimal"})
+	c.Must = slices.Concat([]string{"Secure Boot on"}, twoSystems(), []string{"Welcome to Debian GNU/Linux 13 (trixie)!"}, twoSystems(), []string{"Power down"})
 	return c
 }
 
