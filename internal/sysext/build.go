@@ -114,7 +114,12 @@ func (b *builder) unmake() {
 
 // makeWorkspace mounts the workspace.
 func (b *builder) makeWorkspace() error {
-	if err := os.MkdirAll(b.workspace(), 0o700); err != nil {
+	// Before systemd has run, its /run/systemd is made here: everybody has to get through it.
+	err := os.MkdirAll(filepath.Dir(b.workspace()), 0o755)
+	if err == nil {
+		err = os.MkdirAll(b.workspace(), 0o700)
+	}
+	if err != nil {
 		return fmt.Errorf("cannot make the workspace: %w", err)
 	}
 	m, err := mount.New(mount.Request{Type: "tmpfs", Source: string(b.Class), Options: []mount.Option{{Key: "mode", Value: "0700"}}})

@@ -46,7 +46,13 @@ const someOS = "ID=debian\nVERSION_ID=13\n"
 
 func testInto(t *testing.T) {
 	const sys, conf = "usr/lib/extension-release.d/extension-release.", "etc/extension-release.d/extension-release."
-	workspace := t.TempDir()
+	workspace := t.TempDir() + "/systemd/sysext"
+	defer func() {
+		// Everybody's sockets are in there later.
+		if info, err := os.Stat(workspace + "/.."); err != nil || info.Mode().Perm() != 0o755 {
+			t.Errorf("above the workspace: %v, %v", info.Mode(), err)
+		}
+	}()
 	boot := detached(t, map[string]string{"usr/lib/os-release": someOS, "usr/bin/tool": "host", "etc/file": "host", "opt/.keep": ""})
 	given := func(name, hash string, usr bool, files map[string]string) Given {
 		return Given{Name: name, Path: "/loader/ddi/" + name + ".raw", RootHash: hash, Usr: usr, Tree: detached(t, files)}
