@@ -19,6 +19,7 @@ const initrdImage = "initrd_13"
 func imagesComplex() []Image {
 	return []Image{
 		{Name: initrdImage, Ready: "initrd_13.raw", Recipe: "initrd-image"},
+		{Name: "complex-usr", Tree: "complex-usr", Usr: true, Key: "ddi"},
 	}
 }
 
@@ -32,6 +33,10 @@ volume() { lv pvcreate "$1"; lv vgcreate vg "$1"; lv lvcreate -Wn -Zn -n "$2" -l
 mdadm --create /dev/md0 --run --level=1 --raid-devices=2 --metadata=1.2 --assume-clean --bitmap=none --homehost=any --name=root --uuid=` + mdUUID + ` /dev/vdd /dev/vde`
 	)
 	return []Volume{
+		{Name: "without-usr", Sizes: []int64{128}, Script: `
+mkfs.ext4 -q -U ` + rootUUID + ` /dev/vdd
+mkdir /run/m/from /run/m/to; mount -o ro /dev/vdc /run/m/from; mount /dev/vdd /run/m/to
+for f in /run/m/from/*; do [ "$f" = /run/m/from/usr ] || cp -a "$f" /run/m/to; done; mkdir /run/m/to/usr; umount /run/m/to`},
 		{Name: "luks", Sizes: []int64{672}, Script: `
 luks /dev/vdd; unlock /dev/vdd root; fill /dev/mapper/root; cryptsetup close root`},
 		{Name: "stack", Sizes: []int64{704, 704}, Script: lvm + mirror + `
@@ -145,6 +150,8 @@ func cellsComplex() []Cell {
 		realRoot("raid1-luks-lvm", "ext4 in a logical volume in LUKS2 on a mirror", byLUKS("pv")+withKey+" "+root, Disk{Volume: "stack/0"}, Disk{Volume: "stack/1"}).saying(map[string]string{"dm": "pv;vg-root;"}),
 	}
 	cells = append(cells,
+		realRoot("verity-usr", "a root without /usr, which is on a disk with dm-verity and named by usrhash=", root+" usrhash={roothash complex-usr} mount.usrfstype=erofs", Disk{Volume: "without-usr"}, Disk{Volume: "image complex-usr"}).
+			saying(map[string]string{"dm": "usr;"}),
 		cellAgain())
 	for i := range cells {
 		switch c := &cells[i]; c.Name {

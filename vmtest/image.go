@@ -37,6 +37,8 @@ func (w *Workshop) Image(ctx context.Context, name string) (string, error) {
 	switch i.Tree {
 	case "debian-usr":
 		makeTree = w.debianUsr
+	case "complex-usr":
+		makeTree = w.complexUsr
 	case "debian-update":
 		makeTree = w.debianUpdate
 	}

@@ -57,8 +57,11 @@ unlock() { cryptsetup open --key-file /tmp/key "$@"; }
 fill() { e2image -ra /dev/vdc "$1"; }
 `
 
-// Volume returns a disk of a volume. "ext4" is the root as a bare file system.
+// Volume returns a disk of a volume. "ext4" is the root as a bare file system, "image NAME" the image of that name.
 func (w *Workshop) Volume(ctx context.Context, name string) (string, error) {
+	if image, ok := strings.CutPrefix(name, "image "); ok {
+		return w.Image(ctx, image)
+	}
 	name, number, _ := strings.Cut(name, "/")
 	if name == "ext4" {
 		return w.recipe("complex/root.ext4", "_complex-root")
@@ -206,4 +209,21 @@ func (w *Workshop) behind(ctx context.Context, d Disk, o esp.Options) (esp.Optio
 		o.Partitions = append(o.Partitions, part)
 	}
 	return o, nil
+}
+
+// complexUsr returns the tree of the real root with nothing but /usr.
+func (w *Workshop) complexUsr(ctx context.Context, _ Image) (string, error) {
+	file, err := w.recipe("complex/root.ext4", "_complex-root")
+	if err != nil {
+		return "", err
+	}
+	key, err := stamps(file)
+	if err != nil {
+		return "", err
+	}
+	return w.make("tree-complex-usr", key, func(tmp string) error {
+		// What root has made for the cells is in the file system alone.
+		_, err := w.run(ctx, nil, "scripts/as-root", "vmtest/complexroot/extract-usr", file, tmp)
+		return err
+	})
 }
