@@ -51,10 +51,16 @@ var rules = func() (out []compiled) {
 		{`mounts`, `^\d+ \d+ \d+:\d+ `, ``},
 		{`mounts`, `(shared|master):\d+`, `$1`},
 		{`mounts`, `(fd|pgrp|pipe_ino)=\d+`, `$1=N`},
+		// The kernel's own limits, and shares of the memory, depend on how much it counted. /run without a limit would have no size at all.
+		{`mounts`, `(devtmpfs rw,size=\d+k,nr_inodes=)\d+`, `${1}N`},
+		{`mounts`, `( /tmp .* rw),size=\d+k`, `$1`},
+		{`mounts`, `size=\d{6,}k`, `size=M`},
 		{`jobs`, `^ *\d+ `, ``},
 		// What udev knows follows from the devices, and in which order it looked at them; so do the names of journald's streams.
-		{`run`, `^.* /run/(udev/(data|links|tags|watch)|systemd/units/invocation:|systemd/journal/streams)/?.*$`, ``},
+		{`run`, `^.* /run/(udev/(data|links|tags|watch|queue)|systemd/units/invocation:|systemd/journal/streams)/?.*$`, ``},
 		{`dev|units`, `^.*(diskseq|cdrom|sr0|DVD|ata\\x2d3|by-path/pci-0000:00:1f.2|11:0).*$`, ``},
+		// Which number a driver gets depends on who comes first.
+		{`dev`, `^.* /dev/block/25[34]:\d+ -> .*$`, ``},
 		{`processes`, `^.*(udev-worker|sort -u).*$`, ``},
 		{`sysctl`, `^(kernel/(random/|ns_last_pid)|fs/(dentry-state|inode-)).*$`, ``},
 		{`parameters`, `^.*/dm_bufio/parameters/.*_bytes:.*$`, ``},
