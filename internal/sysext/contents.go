@@ -128,7 +128,7 @@ func hides(top, rest string) (string, error) {
 			return at, nil
 		}
 		for _, attribute := range [...]string{"trusted.overlay.opaque", "trusted.overlay.redirect"} {
-			if _, ok := files.Attribute(top+at, attribute); ok {
+			if files.HasAttribute(top+at, attribute) {
 				return at + " with " + attribute, nil
 			}
 		}

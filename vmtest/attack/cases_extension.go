@@ -124,6 +124,11 @@ func casesContents() []Case {
 		}, Layer: Contents, Says: "has /usr/lib:"},
 		{Name: "extension-lib-opaque", Doc: "an extension whose /usr/lib is said to replace the system's", Extension: func(e *Extension) { e.attribute("usr/lib", "trusted.overlay.opaque", "y") }, Layer: Contents, Says: "has /usr/lib with trusted.overlay.opaque", Root: true},
 		{Name: "extension-lib-redirect", Doc: "an extension whose /usr/lib is said to go on in another directory of the system", Extension: func(e *Extension) { e.attribute("usr/lib", "trusted.overlay.redirect", "/bin") }, Layer: Contents, Says: "has /usr/lib with trusted.overlay.redirect", Root: true},
+		{Name: "extension-lib-redirect-long", Doc: "the same by a path that is longer than other attributes", Extension: func(e *Extension) {
+			deep := strings.Repeat("/"+strings.Repeat("d", 200), 5)
+			e.system("usr"+deep+"/os-release", "ID=other\n")
+			e.attribute("usr/lib", "trusted.overlay.redirect", deep)
+		}, Layer: Contents, Says: "has /usr/lib with trusted.overlay.redirect", Root: true},
 		{Name: "extension-force-os-release", Doc: "an extension with an os-release, --force", Extension: func(e *Extension) { e.file("usr/lib/os-release", "ID=other\n") }, Options: &sysext.Options{Force: true}, Layer: Contents},
 		{Name: "extension-metadata", Doc: "an extension that pretends to be a merge", Extension: func(e *Extension) {
 			e.file("usr/.systemd-sysext/dev", "0:1\n")

@@ -98,6 +98,13 @@ func Attribute(path, name string) (value string, ok bool) {
 	return value, true
 }
 
+// HasAttribute reports whether the file at path, links followed, has an extended attribute, however long. An attribute that cannot be asked for is one that
+// it has: who may not look must not take it for missing.
+func HasAttribute(path, name string) bool {
+	_, err := unix.Getxattr(path, name, nil)
+	return !errors.Is(err, unix.ENODATA) && !errors.Is(err, unix.EOPNOTSUPP)
+}
+
 // Lock opens the file at path, which is made if it is missing, and waits until this process alone has it. Closing it lets the next one in.
 func Lock(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)

@@ -76,6 +76,15 @@ func TestAttribute(t *testing.T) {
 	if v, ok := Attribute(name, "user.x"); ok {
 		t.Errorf("%q", v)
 	}
+	if !HasAttribute(name, "user.x") {
+		t.Error("a long attribute is taken for missing")
+	}
+	if HasAttribute(name, "user.y") || HasAttribute("/proc/self/status", "user.x") {
+		t.Error("an attribute that is not there is taken for one")
+	}
+	if !HasAttribute(name+"/x", "user.x") {
+		t.Error("an attribute that cannot be asked for is taken for missing")
+	}
 }
 
 func TestLock(t *testing.T) {
