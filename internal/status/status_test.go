@@ -9,11 +9,13 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/initddi/initddi/internal/attempt"
 	"github.com/initddi/initddi/internal/bless"
@@ -54,6 +56,8 @@ func TestGolden(t *testing.T) {
 		{"initrd.txt", "initrd.json", nil, initrd, false},
 		// What has keys that nobody knows here, and what a hostile name tries.
 		{"later.txt", "later.json", nil, nil, false},
+		// Stages so late, so long or so early that sums of them are beyond any number.
+		{"times.txt", "times.json", nil, uefi, false},
 	} {
 		t.Run(test.golden, func(t *testing.T) {
 			st, err := booted(t, test.report, test.record, test.moments).Look(context.Background())
@@ -151,6 +155,10 @@ func TestBar(t *testing.T) {
 		{0, 320, 320, 0, 31, 1},
 		{-320, 0, -160, 160, 16, 16},
 		{100, 420, 110, 10, 1, 1},
+		{1 << 58, 1<<58 + 256, 1 << 58, 256, 0, 32},
+		{1 << 58, 1<<58 + 1024, 1<<58 + 512, 1 << 62, 16, 16},
+		{math.MinInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64, 31, 1},
+		{0, 320, -10, -1, 0, 1},
 	} {
 		got := bar(test.lo, test.hi, test.start, test.usec)
 		if want := strings.Repeat(" ", test.from) + strings.Repeat("█", test.columns); got != want {
@@ -160,6 +168,19 @@ func TestBar(t *testing.T) {
 	if got := bar(5, 5, 5, 0); got != "" {
 		t.Errorf("a whole of nothing has the bar %q", got)
 	}
+}
+
+// FuzzBar: whatever a report says of when something went on, its bar is on the chart.
+func FuzzBar(f *testing.F) {
+	f.Add(int64(0), int64(320), int64(10), int64(20))
+	f.Add(int64(1<<58), int64(1<<58+1), int64(1<<58), int64(1))
+	f.Add(int64(math.MinInt64), int64(math.MaxInt64), int64(math.MinInt64), int64(math.MinInt64))
+	f.Fuzz(func(t *testing.T, lo, hi, start, usec int64) {
+		got := bar(lo, hi, start, usec)
+		if n := utf8.RuneCountInString(got); n > chart || (n == 0) != (float64(hi) <= float64(lo)) || got != "" && !strings.HasSuffix(got, "█") {
+			t.Errorf("%d columns: %q", n, got)
+		}
+	})
 }
 
 // TestCommand runs the verb on a report of another system.

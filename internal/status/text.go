@@ -195,14 +195,17 @@ func (p printer) rest(b *report.Boot) {
 // chart is how many columns a bar has at most.
 const chart = 32
 
-// bar draws from where to where something went on, of a whole that goes from lo to hi. What happened has a column at least.
+// bar draws from where to where something went on, of a whole that goes from lo to hi. What happened has a column at least. The report is a file that
+// anybody may have written, so no number is too large or too small.
 func bar(lo, hi, start, usec int64) string {
-	if hi <= lo {
+	begin, whole := float64(lo), float64(hi)-float64(lo)
+	if whole <= 0 {
 		return ""
 	}
-	column := func(t int64) int { return int((t - lo) * chart / (hi - lo)) }
-	from := min(column(start), chart-1)
-	return strings.Repeat(" ", from) + strings.Repeat("█", max(column(start+usec)-from, 1))
+	column := func(t float64) int { return int(min(max((t-begin)*chart/whole, 0), chart)) }
+	from := min(column(float64(start)), chart-1)
+	columns := max(column(float64(start)+float64(usec))-from, 1)
+	return strings.Repeat(" ", from) + strings.Repeat("█", columns)
 }
 
 func (p printer) spans(all []Span) {
