@@ -65,6 +65,7 @@ func imagesExtensions() []Image {
 		extensionOf(layers.Sysext, "other", "ID=debian\nVERSION_ID=12\n", "usr/share/proof/other", "other"),
 		extensionOf(layers.Sysext, "initrd", fits+"SYSEXT_SCOPE=initrd\n", "usr/share/proof/initrd", "initrd"),
 		extensionOf(layers.Sysext, "replace", fits, "usr/lib/os-release", "ID=else\n", "usr/share/proof/replace", "replace"),
+		extensionOf(layers.Sysext, "blind", fits, "usr/sbin", "where the image has its init"),
 		extensionOf(layers.Sysext, "optional", fits, "opt/proof/optional", "optional"),
 		extensionOf(layers.Confext, "settings", fits, "etc/proof/settings", "settings"),
 	}
@@ -234,6 +235,9 @@ func cellsExtensions() []Cell {
 		{Name: "ext-whole", Doc: "a merge that cannot be made as a whole is not made at all: this image has no /opt", Disks: disk(map[string]string{"optional.sysext.raw": "optional-ext", "tool.sysext.raw": "tool-ext"}),
 			Must:  []string{at + "optional.sysext.raw refused (extension): cannot merge extensions", entering, guest.Sentence},
 			Check: merged{left: map[string]string{at + "optional.sysext.raw": "extension", at + "tool.sysext.raw": "extension"}}.check},
+		{Name: "ext-init", Doc: "one that hides the init of the image is not merged: the image is entered as it is", Disks: []Disk{withExtensions("usr", map[string]string{"blind.sysext.raw": "blind-ext", "settings.confext.raw": "settings-conf"})},
+			Must:  []string{at + "blind.sysext.raw refused (extension): cannot merge extensions: with them nothing that can be executed would be at /sbin/init", "merge: confext settings", "entering vda1:/loader/ddi/usr.raw", guest.Sentence},
+			Check: merged{usr: true, confext: []string{"settings"}, left: map[string]string{at + "blind.sysext.raw": "extension"}, proofs: map[string]string{"/etc/proof/settings": "settings"}}.check},
 		{Name: "ext-thousand", Doc: "a thousand extensions: so many as are looked at are, the others are counted, and the boot goes on", Disks: []Disk{{Place: append(onESP("signed").Place, many...)}},
 			Must: []string{at + "x000.sysext.raw refused (readable)", "872 extensions for " + at + "signed.raw refused (found): found 1000, wanted at most 128: these were not looked at", entering, guest.Sentence}, MustNot: []string{"x128"}},
 	}

@@ -114,6 +114,9 @@ func (f Fields) Lookup(key string) (value string, ok bool) {
 	return "", false
 }
 
+// Equal reports whether both have the same keys with the same values, in whatever order the files have them.
+func (f Fields) Equal(g Fields) bool { return slices.Equal(f.fields, g.fields) }
+
 // Keys returns all keys that are assigned, sorted.
 func (f Fields) Keys() []string {
 	keys := make([]string, len(f.fields))

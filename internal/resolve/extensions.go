@@ -260,6 +260,22 @@ func AuthenticateExtension(p *plan.Plan, name string, arch gpt.Arch, img *Image)
 	return a, r
 }
 
+// CheckMerged holds the tree that an image with extensions in it is against what was accepted, which was the image alone: it is the same system, of the
+// same kind, and the init that is going to be started is still there.
+func CheckMerged(image, merged *Tree) error {
+	switch {
+	case merged.Kind != image.Kind:
+		return fmt.Errorf("the image would be an %s image with them, and is an %s image", merged.Kind, image.Kind)
+	case merged.HasOS != image.HasOS || !merged.OSRelease.Equal(image.OSRelease):
+		return errors.New("the image would have another os-release with them")
+	case merged.Init != image.Init:
+		return fmt.Errorf("with them nothing that can be executed would be at %s, the init of the image", image.Init)
+	case len(merged.MissingDirs) > 0:
+		return fmt.Errorf("the image would have no directory %v with them, for the hand-over", merged.MissingDirs)
+	}
+	return nil
+}
+
 // CheckExtension holds what the verified tree of an extension says of itself against the image that is entered.
 func CheckExtension(c layers.Class, name string, image *Tree, x *ExtensionTree) *Refusal {
 	if x.Forbidden != "" {

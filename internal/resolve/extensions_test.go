@@ -270,6 +270,33 @@ func TestExtensionScope(t *testing.T) {
 	wantRefusal(t, CheckExtension(layers.Sysext, "x", osTree(t, "NAME=x\n"), extensionTree(t, "ID=_any\n")), RuleExtension, "no ID")
 }
 
+// TestCheckMerged: what was accepted is what is entered.
+func TestCheckMerged(t *testing.T) {
+	const release = "ID=debian\nVERSION_ID=13\n"
+	for _, test := range []struct {
+		name   string
+		change func(*Tree)
+		want   string // "" if it is the same system
+	}{
+		{"the same", func(*Tree) {}, ""},
+		{"with what makes it an extension", func(m *Tree) { m.Extension = "/usr/lib/extension-release.d/extension-release.x" }, ""},
+		{"its os-release in another order", func(m *Tree) { m.OSRelease = osTree(t, "VERSION_ID=13\nID=debian\n").OSRelease }, ""},
+		{"an initrd", func(m *Tree) { m.Kind = plan.KindInitrd }, "would be an initrd image with them, and is an os image"},
+		{"another version", func(m *Tree) { m.OSRelease = osTree(t, "ID=debian\nVERSION_ID=14\n").OSRelease }, "another os-release"},
+		{"a further field", func(m *Tree) { m.OSRelease = osTree(t, release+"CONFEXT_LEVEL=1\n").OSRelease }, "another os-release"},
+		{"no os-release", func(m *Tree) { m.OSRelease, m.HasOS = osrelease.Fields{}, false }, "another os-release"},
+		{"no init", func(m *Tree) { m.Init = "" }, "at /sbin/init"},
+		{"no place for the hand-over", func(m *Tree) { m.MissingDirs = []string{"/run"} }, "no directory [/run]"},
+	} {
+		merged := osTree(t, release)
+		test.change(merged)
+		err := CheckMerged(osTree(t, release), merged)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", test.name, err, test.want)
+		}
+	}
+}
+
 // BenchmarkExtensions: as many files as a listing has.
 func BenchmarkExtensions(b *testing.B) {
 	var paths []string

@@ -192,7 +192,7 @@ func (b *boot) compose(m *mount.Mount, img *resolve.Image, list []bringing) (_ *
 		}
 	}
 	for _, class := range []layers.Class{layers.Sysext, layers.Confext} {
-		if m, err = b.mergeClass(m, class, list); err != nil {
+		if m, err = b.mergeClass(m, class, list, img.Tree); err != nil {
 			return nil, false, err
 		}
 	}
@@ -200,7 +200,7 @@ func (b *boot) compose(m *mount.Mount, img *resolve.Image, list []bringing) (_ *
 }
 
 // mergeClass merges the extensions of one class. The error is that of a tree that was lost over it.
-func (b *boot) mergeClass(m *mount.Mount, class layers.Class, all []bringing) (*mount.Mount, error) {
+func (b *boot) mergeClass(m *mount.Mount, class layers.Class, all []bringing, image *resolve.Tree) (*mount.Mount, error) {
 	var list []bringing
 	var given []sysext.Given
 	for _, x := range all {
@@ -218,7 +218,7 @@ func (b *boot) mergeClass(m *mount.Mount, class layers.Class, all []bringing) (*
 		return m, nil
 	}
 	end := b.report.Begin(process.Uptime, "merge")
-	merged, err := sysext.Into(m, class, given, "")
+	merged, err := sysext.Into(m, class, given, sameSystem(image), "")
 	if err != nil {
 		end(err.Error())
 		b.notMerged(list, err)
@@ -244,6 +244,17 @@ func (b *boot) mergeClass(m *mount.Mount, class layers.Class, all []bringing) (*
 		}
 	}
 	return merged.Tree, nil
+}
+
+// sameSystem returns what looks at the image with extensions in it: links of the image may lead into what they replace.
+func sameSystem(image *resolve.Tree) func(*mount.Mount) error {
+	return func(whole *mount.Mount) error {
+		t, err := apply.ReadTree(whole, gpt.Root, image.FileSystem, func(plan.Kind) []string { return []string{image.Init} })
+		if err != nil {
+			return err
+		}
+		return resolve.CheckMerged(image, t)
+	}
 }
 
 // given gives the devices of an extension the names under which the next init knows them, and mounts it.

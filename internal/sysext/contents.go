@@ -18,9 +18,12 @@ import (
 )
 
 // osReleases are the files that say what a system is, as far as extensions of a class could replace them. Only a sysext must not, as
-// systemd has it; before the hand-over neither must a confext: what the boot image is was decided before, and what kind of system it is.
+// systemd has it; before the hand-over neither must a confext: what the boot image is was decided before, and what kind of system it is, which
+// a file below /usr says where /etc has a link to it.
 func osReleases(c layers.Class, boot bool) []string {
 	switch {
+	case c == layers.Sysext && boot:
+		return []string{"/usr/lib/os-release", "/usr/lib/initrd-release"}
 	case c == layers.Sysext:
 		return []string{"/usr/lib/os-release"}
 	case boot:

@@ -4,6 +4,7 @@
 package sysext
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -44,9 +45,12 @@ type Merged struct {
 // an error, when it is the tree without extensions; only if even that could not be had is there no Tree. An extension that does not fit, or
 // has what no extension may have, is left out.
 //
+// check, unless it is nil, is shown the whole tree before it takes the place of the one without extensions. Its error keeps that: extensions do not have
+// to have a file to take one away, where links of the tree lead into what they extend.
+//
 // Whoever looks at the tree later, systemd or [System], finds a merge like any other. workspace is a directory that a tmpfs is mounted at
 // meanwhile, in a namespace of its own; "" is [DefaultWorkspace].
-func Into(tree *mount.Mount, class layers.Class, list []Given, workspace string) (*Merged, error) {
+func Into(tree *mount.Mount, class layers.Class, list []Given, check func(whole *mount.Mount) error, workspace string) (*Merged, error) {
 	s := &System{Class: class, Workspace: workspace}
 	s.Root = filepath.Join(s.workspace(), "root")
 	b := &builder{System: s, w: &work{}}
@@ -58,7 +62,7 @@ func Into(tree *mount.Mount, class layers.Class, list []Given, workspace string)
 		}
 		b.w.close()
 	}()
-	err := mount.InNamespace(func() error { return b.into(tree, list, out) })
+	err := mount.InNamespace(func() error { return b.into(tree, list, check, out) })
 	out.Left = b.left
 	if err != nil {
 		return out, fmt.Errorf("cannot merge extensions: %w", err)
@@ -67,7 +71,7 @@ func Into(tree *mount.Mount, class layers.Class, list []Given, workspace string)
 	return out, nil
 }
 
-func (b *builder) into(tree *mount.Mount, list []Given, out *Merged) error {
+func (b *builder) into(tree *mount.Mount, list []Given, check func(*mount.Mount) error, out *Merged) error {
 	if err := b.makeWorkspace(); err != nil {
 		out.Tree, _ = tree.Copy()
 		return err
@@ -110,6 +114,11 @@ func (b *builder) into(tree *mount.Mount, list []Given, out *Merged) error {
 	whole, err := mount.Clone(b.Root, true)
 	if err != nil {
 		return err
+	}
+	if check != nil {
+		if err := check(whole); err != nil {
+			return errors.Join(err, whole.Close())
+		}
 	}
 	err = out.Tree.Close()
 	out.Tree = whole

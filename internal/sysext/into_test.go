@@ -65,7 +65,7 @@ func testInto(t *testing.T) {
 		given("other", "cc", false, map[string]string{sys + "other": "ID=other\n", "usr/bin/other": "x"}),
 		given("forbidden", "dd", false, map[string]string{sys + "forbidden": "ID=_any\n", "usr/lib/os-release": "ID=x\n"}),
 		given("con\x01trol", "ee", false, map[string]string{sys + "x": "ID=_any\n"}),
-	}, workspace)
+	}, nil, workspace)
 	must(t, err)
 	var left []string
 	for _, l := range m.Left {
@@ -74,7 +74,7 @@ func testInto(t *testing.T) {
 	if !slices.Equal(m.Used, []string{"a", "b"}) || !slices.Equal(left, []string{"other", "forbidden", "con\x01trol"}) || !errors.Is(m.Left[1].Err, ErrForbidden) {
 		t.Errorf("used %q, left %v", m.Used, m.Left)
 	}
-	m, err = Into(m.Tree, layers.Confext, []Given{given("c", "ff", false, map[string]string{conf + "c": "ID=_any\n", "etc/c": "c"})}, workspace)
+	m, err = Into(m.Tree, layers.Confext, []Given{given("c", "ff", false, map[string]string{conf + "c": "ID=_any\n", "etc/c": "c"})}, nil, workspace)
 	must(t, err)
 	if after, err := mount.List(); err != nil || len(after) != len(before) {
 		t.Errorf("%d mounts before, %d after, %v", len(before), len(after), err)
@@ -143,7 +143,7 @@ func testIntoFails(t *testing.T) {
 		{"no workspace", map[string]string{"usr/lib/os-release": someOS}, map[string]string{sys + "e": "ID=_any\n"}, "/proc/nowhere", os.ErrNotExist},
 	} {
 		test.boot["usr/bin/tool"] = "host"
-		m, err := Into(detached(t, test.boot), layers.Sysext, []Given{{Name: "e", Tree: detached(t, test.extension)}}, test.workspace)
+		m, err := Into(detached(t, test.boot), layers.Sysext, []Given{{Name: "e", Tree: detached(t, test.extension)}}, nil, test.workspace)
 		if !errors.Is(err, test.want) || m == nil || m.Tree == nil {
 			t.Errorf("%s: %+v, %v", test.name, m, err)
 			continue
@@ -158,6 +158,55 @@ func testIntoFails(t *testing.T) {
 			t.Errorf("%s: merged: %v", test.name, err)
 		}
 		must(t, mount.Unmount(dir))
+	}
+}
+
+// TestNSIntoChecked and TestVMIntoChecked: who is shown the whole tree sees it, and can keep the one without extensions.
+func TestNSIntoChecked(t *testing.T) {
+	kerneltest.NeedNamespace(t)
+	testIntoChecked(t)
+}
+
+func TestVMIntoChecked(t *testing.T) {
+	kerneltest.NeedMachine(t)
+	testIntoChecked(t)
+}
+
+func testIntoChecked(t *testing.T) {
+	const sys = "usr/lib/extension-release.d/extension-release."
+	no := errors.New("no init any more")
+	before, err := mount.List()
+	must(t, err)
+	for _, want := range []error{nil, no} {
+		boot := detached(t, map[string]string{"usr/lib/os-release": someOS, "usr/sbin/init": "host", "etc/file": "host"})
+		// A file where the tree has a directory hides all that is in it, and says nothing of that.
+		given := []Given{{Name: "e", Tree: detached(t, map[string]string{sys + "e": "ID=_any\n", "usr/sbin": "x"})}}
+		checked := 0
+		m, err := Into(boot, layers.Sysext, given, func(whole *mount.Mount) error {
+			checked++
+			if f, err := whole.Open("/usr/sbin/init"); err == nil {
+				t.Error("init is there in the whole tree")
+				f.Close()
+			}
+			f, err := whole.Open("/etc/file")
+			must(t, err)
+			must(t, f.Close())
+			return want
+		}, t.TempDir())
+		if !errors.Is(err, want) || checked != 1 || m.Tree == nil {
+			t.Fatalf("checked %d times, %+v, %v", checked, m, err)
+		}
+		f, err := m.Tree.Open("/usr/sbin/init")
+		if (err == nil) != (want != nil) || (len(m.Used) == 0) != (want != nil) {
+			t.Errorf("the check says %v: used %q, init: %v", want, m.Used, err)
+		}
+		if err == nil {
+			must(t, f.Close())
+		}
+		must(t, m.Tree.Close())
+	}
+	if after, err := mount.List(); err != nil || len(after) != len(before) {
+		t.Errorf("%d mounts before, %d after, %v", len(before), len(after), err)
 	}
 }
 
@@ -190,6 +239,8 @@ func testInspect(t *testing.T) {
 		{"os-release", layers.Sysext, false, map[string]string{sys + "x": "ID=debian\n", "usr/lib/os-release": "ID=else\n"}, "debian", "/usr/lib/os-release"},
 		{"os-release of /usr", layers.Sysext, true, map[string]string{"lib/extension-release.d/extension-release.x": "ID=debian\n", "lib/os-release": "ID=else\n"}, "debian", "/usr/lib/os-release"},
 		{"initrd-release", layers.Confext, false, map[string]string{conf + "x": "ID=debian\n", "etc/initrd-release": ""}, "debian", "/etc/initrd-release"},
+		{"initrd-release of /usr", layers.Sysext, true, map[string]string{"lib/extension-release.d/extension-release.x": "ID=debian\n", "lib/initrd-release": ""}, "debian", "/usr/lib/initrd-release"},
+		{"initrd-release below /usr", layers.Sysext, false, map[string]string{sys + "x": "ID=debian\n", "usr/lib/initrd-release": ""}, "debian", "/usr/lib/initrd-release"},
 		{"a merge", layers.Sysext, false, map[string]string{sys + "x": "ID=debian\n", "usr/.systemd-sysext/dev": ""}, "debian", "/usr/.systemd-sysext"},
 	} {
 		m := detached(t, test.files)

@@ -157,7 +157,7 @@ func (k *treeDesk) before() (Finding, error) {
 	if err := errors.Join(errs...); err != nil {
 		return Finding{}, err
 	}
-	m, err := sysext.Into(tree, k.e.Class, list, k.e.Dir+"/workspace")
+	m, err := sysext.Into(tree, k.e.Class, list, nil, k.e.Dir+"/workspace")
 	if m.Tree == nil {
 		return Finding{}, fmt.Errorf("the boot image is lost: %w", err)
 	}
