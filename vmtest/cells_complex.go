@@ -33,12 +33,18 @@ volume() { lv pvcreate "$1"; lv vgcreate vg "$1"; lv lvcreate -Wn -Zn -n "$2" -l
 mdadm --create /dev/md0 --run --level=1 --raid-devices=2 --metadata=1.2 --assume-clean --bitmap=none --homehost=any --name=root --uuid=` + mdUUID + ` /dev/vdd /dev/vde`
 	)
 	return []Volume{
+		{Name: "btrfs", Sizes: []int64{640}, Script: `
+mkfs.btrfs -q -f -U ` + rootUUID + ` /dev/vdd
+mkdir /run/m/from /run/m/to; mount -o ro /dev/vdc /run/m/from; mount /dev/vdd /run/m/to; btrfs subvolume create /run/m/to/system
+cp -a /run/m/from/. /run/m/to/system; umount /run/m/to`},
 		{Name: "without-usr", Sizes: []int64{128}, Script: `
 mkfs.ext4 -q -U ` + rootUUID + ` /dev/vdd
 mkdir /run/m/from /run/m/to; mount -o ro /dev/vdc /run/m/from; mount /dev/vdd /run/m/to
 for f in /run/m/from/*; do [ "$f" = /run/m/from/usr ] || cp -a "$f" /run/m/to; done; mkdir /run/m/to/usr; umount /run/m/to`},
 		{Name: "luks", Sizes: []int64{672}, Script: `
 luks /dev/vdd; unlock /dev/vdd root; fill /dev/mapper/root; cryptsetup close root`},
+		{Name: "raid1", Sizes: []int64{656, 656}, Script: mirror + `
+fill /dev/md0; mdadm --stop /dev/md0`},
 		{Name: "stack", Sizes: []int64{704, 704}, Script: lvm + mirror + `
 luks /dev/md0; unlock /dev/md0 pv; volume /dev/mapper/pv root; fill /dev/vg/root; lv vgchange -an vg; cryptsetup close pv; mdadm --stop /dev/md0`},
 	}
@@ -146,13 +152,15 @@ func cellsComplex() []Cell {
 	withKey := " rd.luks.key=" + luksUUID + "=/run/credentials/@system/disk.key"
 	cells := []Cell{
 		realRoot("root-ext4", "a real root on ext4, found by root=UUID=", root, Disk{Volume: "ext4"}),
+		realRoot("root-btrfs", "a real root in a subvolume of btrfs", root+" rootflags=subvol=system", Disk{Volume: "btrfs"}).saying(map[string]string{"root-source": "/dev/vdb[/system]"}),
 		realRoot("gpt-auto-luks", "a real root in LUKS2 beside the ESP, found by its partition type; a person types the passphrase at the console", "").saying(map[string]string{"dm": "root;"}),
+		realRoot("raid1-degraded", "a mirror of which one disk is missing", root, Disk{Volume: "raid1/1"}).saying(map[string]string{"md": "md127 active raid1;", "members": "[2/1]"}).
+			doing(`echo "members=$(grep -o '\[[0-9]*/[0-9]*\]' /proc/mdstat)"` + "\n"),
 		realRoot("raid1-luks-lvm", "ext4 in a logical volume in LUKS2 on a mirror", byLUKS("pv")+withKey+" "+root, Disk{Volume: "stack/0"}, Disk{Volume: "stack/1"}).saying(map[string]string{"dm": "pv;vg-root;"}),
 	}
 	cells = append(cells,
 		realRoot("verity-usr", "a root without /usr, which is on a disk with dm-verity and named by usrhash=", root+" usrhash={roothash complex-usr} mount.usrfstype=erofs", Disk{Volume: "without-usr"}, Disk{Volume: "image complex-usr"}).
-			saying(map[string]string{"dm": "usr;"}),
-		cellAgain())
+			saying(map[string]string{"dm": "usr;"}))
 	for i := range cells {
 		switch c := &cells[i]; c.Name {
 		case "root-ext4":
@@ -164,12 +172,13 @@ func cellsComplex() []Cell {
 			c.Credentials = key
 		}
 	}
-	return append(cellsUnlock(), cells...)
+	return slices.Concat(cellsUnlock(), cells, cellsAgain())
 }
 
-// cellAgain is one in which the real system starts anew without the firmware's help.
-func cellAgain() Cell {
-	c := realRoot("soft-reboot-kexec", "systemd restarts the real root's user space, then a signed kernel is started by kexec under Secure Boot with stage 1 as its initrd, and all of it comes up again", "root=UUID="+rootUUID, Disk{Volume: "ext4"}).
+// cellsAgain are those in which the real system starts anew without the firmware's help.
+func cellsAgain() []Cell {
+	root := "root=UUID=" + rootUUID
+	c := realRoot("soft-reboot-kexec", "systemd restarts the real root's user space, then a signed kernel is started by kexec under Secure Boot with stage 1 as its initrd, and all of it comes up again", root, Disk{Volume: "ext4"}).
 		saying(map[string]string{"boots": "2", "cmdline-again": "1"}).
 		doing(`case $1 in
 0) echo end=soft-reboot ;;
@@ -183,7 +192,7 @@ esac
 `)
 	c.Disks[0].Place = append(c.Disks[0].Place, Place{Path: "/kexec/linux", Kernel: "cloud"}, Place{Path: "/kexec/stage1", Stage1: "minimal"})
 	c.Must = slices.Concat([]string{"Secure Boot on"}, twoSystems(), []string{"Welcome to Debian GNU/Linux 13 (trixie)!"}, twoSystems(), []string{"Power down"})
-	return c
+	return []Cell{c}
 }
 
 // cellsUnlock are those that boot several times: a person unlocks the disk once and has the TPM do it from then on.
