@@ -36,6 +36,8 @@ type TPM struct {
 	Image string `json:"image,omitempty"`
 	// Merged are the images of the extensions that the disk holds and that are merged, in their order.
 	Merged []string `json:"merged,omitempty"`
+	// Unmerged are those of them that cannot be merged after all.
+	Unmerged []string `json:"unmerged,omitempty"`
 	// Shell is the stage before which a debug shell is opened.
 	Shell plan.Stage `json:"shell,omitempty"`
 	// Unmeasured says that the image is not measured, only the shell.
@@ -162,6 +164,14 @@ func (w *Workshop) predict(ctx context.Context, c *Cell, shell plan.Stage) ([]pr
 		if err != nil {
 			return nil, err
 		}
+		b.Images = append(b.Images, image)
+	}
+	for _, name := range c.TPM.Unmerged {
+		image, err := w.predicted(ctx, c, name)
+		if err != nil {
+			return nil, err
+		}
+		image.Kind = measure.Unmerged
 		b.Images = append(b.Images, image)
 	}
 	if c.TPM.Unmeasured && shell != "" {

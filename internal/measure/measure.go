@@ -42,6 +42,8 @@ const (
 	Initrd  Kind = "initrd"
 	SysExt  Kind = "sysext"
 	ConfExt Kind = "confext"
+	// Unmerged is an extension that was measured as one of these, and then could not be merged.
+	Unmerged Kind = "unmerged"
 )
 
 // Event is one measurement.

@@ -27,6 +27,7 @@ func TestEvents(t *testing.T) {
 		{Image(Initrd, "/loader/ddi/initrd.raw", hash, nil), 13, "ddi:initrd:initrd:" + ab + ":"},
 		{Image(SysExt, "TOOLS_1.2.SYSEXT.RAW", hash, nil), 13, "ddi:sysext:tools_1.2:" + ab + ":"},
 		{Image(ConfExt, "site.confext.raw", hash, nil), 13, "ddi:confext:site:" + ab + ":"},
+		{Image(Unmerged, "/loader/ddi/site.confext.raw", hash, &signer), 13, "ddi:unmerged:site:" + ab + ":" + cert},
 		{Config("/loader/ddi/initddi.conf", []byte("abc"), &signer), 12, "ddi:config:initddi.conf:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad:" + cert},
 		{Config("initddi.conf", nil, nil), 12, "ddi:config:initddi.conf:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855:"},
 	} {

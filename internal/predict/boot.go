@@ -98,7 +98,7 @@ func (c *Config) event(p *plan.Plan) (measure.Event, error) {
 }
 
 func (i Image) event(p *plan.Plan) (measure.Event, error) {
-	extension := i.Kind == measure.SysExt || i.Kind == measure.ConfExt
+	extension := i.Kind == measure.SysExt || i.Kind == measure.ConfExt || i.Kind == measure.Unmerged
 	if extension {
 		p = resolve.ForExtensions(p)
 	}

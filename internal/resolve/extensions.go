@@ -235,6 +235,9 @@ func refusalOfExtension(img *Image, e Extension, x *Image, hashes map[string]str
 	case x.Authentic == nil:
 		return nil
 	}
+	if r := CheckClass(e.Class, name, x.Authentic); r != nil {
+		return r
+	}
 	if other := hashes[hex.EncodeToString(x.Authentic.RootHash)]; other != "" {
 		return SameImage(name, other)
 	}
@@ -258,6 +261,15 @@ func AuthenticateExtension(p *plan.Plan, name string, arch gpt.Arch, img *Image)
 		r.Wanted = "a signature by " + trustText(p)
 	}
 	return a, r
+}
+
+// CheckClass holds the class of an extension against what its signed image is by its partition table, which nobody signs. A confext that
+// was made one of /usr there would be measured, and add nothing.
+func CheckClass(c layers.Class, name string, a *Authentic) *Refusal {
+	if c == layers.Confext && a.Designator == gpt.Usr {
+		return &Refusal{Candidate: name, Rule: RuleExtension, Found: "an image of /usr", Wanted: "one of a root: a confext extends /etc"}
+	}
+	return nil
 }
 
 // CheckMerged holds the tree that an image with extensions in it is against what was accepted, which was the image alone: it is the same system, of the

@@ -158,6 +158,14 @@ func TestChosen(t *testing.T) {
 	open.SysextPolicy = everything
 	denied := *p
 	denied.DenyRootHash = [][]byte{hashOf("a")}
+	// Whoever can write to the ESP can give the partitions of an image other types.
+	relabelled := func(content string) *Image {
+		img := ddi(t, hashOf(content), good)
+		for i, d := range []gpt.Designator{gpt.Usr, gpt.UsrVerity, gpt.UsrVeritySig} {
+			img.Table.Partitions[i].Type = typeOf(t, d)
+		}
+		return img
+	}
 	tests := []struct {
 		name   string
 		plan   *plan.Plan
@@ -182,6 +190,8 @@ func TestChosen(t *testing.T) {
 		{"the boot image's root hash", p, map[string]*Image{dir + "a.sysext.raw": ddi(t, hashOf("boot"), good)}, nil, "", "extension", "the root hash of vda1:/loader/ddi/os.raw"},
 		{"one image twice", p, map[string]*Image{dir + "a.sysext.raw": ddi(t, hashOf("a"), good), dir + "b.sysext.raw": ddi(t, hashOf("a"), good)},
 			map[string]*ExtensionTree{dir + "a.sysext.raw": extensionTree(t, "ID=_any\n")}, "a", "extension", "the root hash of vda1:/loader/ddi/a.sysext.raw"},
+		{"a sysext of /usr", p, map[string]*Image{dir + "a.sysext.raw": relabelled("a")}, map[string]*ExtensionTree{dir + "a.sysext.raw": extensionTree(t, "ID=_any\n")}, "a", "", ""},
+		{"a confext of /usr", p, map[string]*Image{dir + "a.confext.raw": relabelled("a")}, map[string]*ExtensionTree{dir + "a.confext.raw": extensionTree(t, "ID=_any\n")}, "", "extension", "found an image of /usr, wanted one of a root"},
 		{"name", p, map[string]*Image{dir + "a\x01.sysext.raw": ddi(t, hashOf("a"), good)}, nil, "", "extension", `the name "a\x01"`},
 	}
 	for _, test := range tests {

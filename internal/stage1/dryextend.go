@@ -32,6 +32,9 @@ func (t *Trace) extensions(w *World, m *discover.Machine, p *plan.Plan, f *resol
 				x.Authentic, r = resolve.AuthenticateExtension(p, a.Name(), arch, x)
 			}
 			if r == nil {
+				r = resolve.CheckClass(e.Class, a.Name(), x.Authentic)
+			}
+			if r == nil {
 				hash := hex.EncodeToString(x.Authentic.RootHash)
 				if other := hashes[hash]; other != "" {
 					r = resolve.SameImage(a.Name(), other)

@@ -178,7 +178,9 @@ func (b *boot) compose(m *mount.Mount, img *resolve.Image, list []bringing) (_ *
 	if err := b.devices.feature("overlay"); err != nil && writable {
 		return m, !usr, err
 	} else if err != nil {
-		b.notMerged(list, err)
+		if err := b.notMerged(list, err); err != nil {
+			return nil, false, errors.Join(err, m.Close())
+		}
 		return m, !usr, nil
 	}
 	if writable {
@@ -193,13 +195,16 @@ func (b *boot) compose(m *mount.Mount, img *resolve.Image, list []bringing) (_ *
 	}
 	for _, class := range []layers.Class{layers.Sysext, layers.Confext} {
 		if m, err = b.mergeClass(m, class, list, img.Tree); err != nil {
+			if m != nil {
+				err = errors.Join(err, m.Close())
+			}
 			return nil, false, err
 		}
 	}
 	return m, true, nil
 }
 
-// mergeClass merges the extensions of one class. The error is that of a tree that was lost over it.
+// mergeClass merges the extensions of one class. The error is that of a tree that was lost over it, or of what must be measured before it is entered.
 func (b *boot) mergeClass(m *mount.Mount, class layers.Class, all []bringing, image *resolve.Tree) (*mount.Mount, error) {
 	var list []bringing
 	var given []sysext.Given
@@ -209,7 +214,9 @@ func (b *boot) mergeClass(m *mount.Mount, class layers.Class, all []bringing, im
 		}
 		g, err := b.given(x)
 		if err != nil {
-			b.notMerged([]bringing{x}, err)
+			if err := b.notMerged([]bringing{x}, err); err != nil {
+				return m, err
+			}
 			continue
 		}
 		list, given = append(list, x), append(given, g)
@@ -221,18 +228,19 @@ func (b *boot) mergeClass(m *mount.Mount, class layers.Class, all []bringing, im
 	merged, err := sysext.Into(m, class, given, sameSystem(image), "")
 	if err != nil {
 		end(err.Error())
-		b.notMerged(list, err)
 		if merged.Tree == nil {
 			return nil, err
 		}
-		return merged.Tree, nil
+		return merged.Tree, b.notMerged(list, err)
 	}
 	text := fmt.Sprintf("%s %s", class, strings.Join(merged.Used, ", "))
 	b.done("merge", end(text), "%s", text)
 	for _, l := range merged.Left {
 		for _, x := range list {
 			if x.Name == l.Name {
-				b.notMerged([]bringing{x}, l.Err)
+				if err := b.notMerged([]bringing{x}, l.Err); err != nil {
+					return merged.Tree, err
+				}
 			}
 		}
 	}
@@ -304,14 +312,21 @@ func (b *boot) leave(x bringing) {
 	b.report.Extensions = append(b.report.Extensions, e)
 }
 
-// notMerged leaves out what was to be merged.
-func (b *boot) notMerged(list []bringing, err error) {
+// notMerged leaves out what was to be merged. It was measured before that, and PCR 13 must not hold what it holds where all went well: it is measured
+// again, as what is not there. The error is that of ddi.measure=require.
+func (b *boot) notMerged(list []bringing, err error) error {
+	defer func() { b.report.Measured = b.tpm.done }()
 	for _, x := range list {
 		b.leaveOut(&resolve.Refusal{Source: x.Source, Candidate: x.Candidate.Name(), Rule: resolve.RuleExtension, Err: err})
 		if derr := x.up.Discard(); derr != nil {
 			b.log.Debug("%v", derr) // mostly gone with the mount already
 		}
+		fp := x.image.Authentic.Signer.Fingerprint()
+		if err := b.measure(measure.Image(measure.Unmerged, x.Path, x.image.Authentic.RootHash, &fp)); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // carriedAlready are the files of the initramfs that need not be carried over because they are merged.
