@@ -182,5 +182,8 @@ func Architectures(goarch string) []string {
 
 // Order sorts names of extensions, the lowest layer first.
 func Order(names []string) {
-	slices.SortFunc(names, func(a, b string) int { return cmp.Or(version.Compare(a, b), cmp.Compare(a, b)) })
+	slices.SortFunc(names, CompareNames)
 }
+
+// CompareNames compares the names of two extensions in that order.
+func CompareNames(a, b string) int { return cmp.Or(version.Compare(a, b), cmp.Compare(a, b)) }

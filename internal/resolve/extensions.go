@@ -94,7 +94,7 @@ func asExtension(dirs []string, source plan.Source, node string, f File) (extens
 // Extensions returns the files that may be extensions of a candidate: those beside it on the boot partition, and those that the boot loader
 // left in memory. Files of one class and name in different versions are a group, of which the first that is good is merged: the
 // running UKI's own before shared ones, newer ones before older ones, and those whose boot counter has run out last. Groups are in
-// the order in which they are merged, system extensions first. more says how many files were left out because of [MaxExtensions].
+// the order of their names, system extensions first. more says how many files were left out because of [MaxExtensions].
 func Extensions(f *Facts, c Candidate) (groups [][]Extension, more int) {
 	var found []extension
 	add := func(dirs []string, source plan.Source, node string, files []File) {
@@ -151,8 +151,8 @@ type foundExtensions struct {
 	more   int
 }
 
-// Chosen returns the extensions that will be merged into a candidate that is about to be entered, in their order, and why others will not
-// be. The step says what has to be found out first, if anything has.
+// Chosen returns the extensions that will be merged into a candidate that is about to be entered, system extensions first, each class in the
+// order of its layers, and why others will not be. The step says what has to be found out first, if anything has.
 func Chosen(p *plan.Plan, f *Facts, c Candidate) (chosen []Extension, left []Refusal, step Step) {
 	img := f.Images[c.Name()]
 	if !p.Merge || img == nil || img.Tree == nil {
@@ -165,6 +165,7 @@ func Chosen(p *plan.Plan, f *Facts, c Candidate) (chosen []Extension, left []Ref
 	}
 	groups, more := img.found.groups, img.found.more
 	hashes := map[string]string{hex.EncodeToString(img.Authentic.RootHash): c.Name()}
+	names := map[string]string{}
 	next := func(v Verb, e Extension, format string, args ...any) ([]Extension, []Refusal, Step) {
 		s := do(v, e.Candidate, format, args...)
 		s.Do.Class, s.Do.Extension, s.Do.For = e.Class, e.Name, c.Name()
@@ -173,10 +174,11 @@ func Chosen(p *plan.Plan, f *Facts, c Candidate) (chosen []Extension, left []Ref
 	for _, group := range groups {
 		for _, e := range group {
 			x := img.Extensions[e.Candidate.Name()]
-			if layers.ValidName(e.Name) && x == nil {
+			id := string(e.Class) + "/" + e.Name
+			if layers.ValidName(e.Name) && names[id] == "" && x == nil {
 				return next(ReadImage, e, "it may be a %s for %s", e.Class, c.Name())
 			}
-			r := refusalOfExtension(img, e, x, hashes)
+			r := refusalOfExtension(img, e, x, names[id], hashes)
 			if r != nil {
 				r.Source = e.Source
 				if x != nil && x.Device != "" {
@@ -194,6 +196,7 @@ func Chosen(p *plan.Plan, f *Facts, c Candidate) (chosen []Extension, left []Ref
 				return next(Mount, e, "what the verified tree says of itself decides, not its file name")
 			}
 			hashes[hex.EncodeToString(x.Authentic.RootHash)] = e.Candidate.Name()
+			names[id] = e.Candidate.Name()
 			chosen = append(chosen, e)
 			break
 		}
@@ -201,6 +204,12 @@ func Chosen(p *plan.Plan, f *Facts, c Candidate) (chosen []Extension, left []Ref
 	if more > 0 {
 		left = append(left, *TooManyExtensions(c, more))
 	}
+	slices.SortFunc(chosen, func(a, b Extension) int {
+		if a.Class != b.Class {
+			return order(a.Class == layers.Sysext)
+		}
+		return layers.CompareNames(a.Name, b.Name)
+	})
 	return chosen, left, Step{}
 }
 
@@ -221,13 +230,20 @@ func SameImage(name, other string) *Refusal {
 	return &Refusal{Candidate: name, Rule: RuleExtension, Found: "the root hash of " + other, Wanted: "one of its own"}
 }
 
-// refusalOfExtension returns why an extension is not merged into img, nil if nothing speaks against it yet. hashes are the root hashes of
-// what will be merged already, and whose they are.
-func refusalOfExtension(img *Image, e Extension, x *Image, hashes map[string]string) *Refusal {
+// SameName is the refusal of an extension with the name of another that is used: there is one place for both. A name can have the form of a version.
+func SameName(name, other string) *Refusal {
+	return &Refusal{Candidate: name, Rule: RuleExtension, Found: "the name of " + other, Wanted: "one of its own"}
+}
+
+// refusalOfExtension returns why an extension is not merged into img, nil if nothing speaks against it yet. namesake is what will be merged
+// already under its name, empty if nothing is; hashes are the root hashes of what will be, and whose they are.
+func refusalOfExtension(img *Image, e Extension, x *Image, namesake string, hashes map[string]string) *Refusal {
 	name := e.Candidate.Name()
 	switch {
 	case !layers.ValidName(e.Name):
 		return &Refusal{Candidate: name, Rule: RuleExtension, Found: fmt.Sprintf("the name %q", e.Name), Wanted: "one that an extension can have"}
+	case namesake != "":
+		return SameName(name, namesake)
 	case x.Refusal != nil:
 		return x.Refusal
 	case x.Err != nil:

@@ -192,6 +192,15 @@ func TestChosen(t *testing.T) {
 			map[string]*ExtensionTree{dir + "a.sysext.raw": extensionTree(t, "ID=_any\n")}, "a", "extension", "the root hash of vda1:/loader/ddi/a.sysext.raw"},
 		{"a sysext of /usr", p, map[string]*Image{dir + "a.sysext.raw": relabelled("a")}, map[string]*ExtensionTree{dir + "a.sysext.raw": extensionTree(t, "ID=_any\n")}, "a", "", ""},
 		{"a confext of /usr", p, map[string]*Image{dir + "a.confext.raw": relabelled("a")}, map[string]*ExtensionTree{dir + "a.confext.raw": extensionTree(t, "ID=_any\n")}, "", "extension", "found an image of /usr, wanted one of a root"},
+		{"one name twice", p, map[string]*Image{dir + "a_1.sysext.raw": ddi(t, hashOf("a"), good), dir + "a_1.sysext.raw.v/a_1_2.sysext.raw": ddi(t, hashOf("b"), good), dir + "a_1.confext.raw": ddi(t, hashOf("c"), good)},
+			map[string]*ExtensionTree{dir + "a_1.sysext.raw": extensionTree(t, "ID=_any\n"), dir + "a_1.sysext.raw.v/a_1_2.sysext.raw": extensionTree(t, "ID=_any\n"), dir + "a_1.confext.raw": extensionTree(t, "ID=_any\n")},
+			"a_1 a_1", "extension", "a_1_2.sysext.raw refused (extension): found the name of vda1:/loader/ddi/a_1.sysext.raw, wanted one of its own"},
+		{"the namesake of one that is refused", p, map[string]*Image{dir + "a_1.sysext.raw": ddi(t, hashOf("a"), stranger), dir + "a_1.sysext.raw.v/a_1_2.sysext.raw": ddi(t, hashOf("b"), good)},
+			map[string]*ExtensionTree{dir + "a_1.sysext.raw.v/a_1_2.sysext.raw": extensionTree(t, "ID=_any\n")}, "a_1", "signed", ""},
+		{"the order of layers", p, map[string]*Image{dir + "net_2.sysext.raw": ddi(t, hashOf("a"), good), dir + "net-tools.sysext.raw": ddi(t, hashOf("b"), good), dir + "a.confext.raw": ddi(t, hashOf("c"), good)},
+			map[string]*ExtensionTree{dir + "net_2.sysext.raw": extensionTree(t, "ID=_any\n"), dir + "net-tools.sysext.raw": extensionTree(t, "ID=_any\n"), dir + "a.confext.raw": extensionTree(t, "ID=_any\n")}, "net-tools net_2 a", "", ""},
+		{"a copy under a name that it does not say", p, map[string]*Image{dir + "a.sysext.raw": ddi(t, hashOf("b"), good), dir + "b.sysext.raw": ddi(t, hashOf("b"), good)},
+			map[string]*ExtensionTree{dir + "a.sysext.raw": {Err: errors.New("no extension-release.a")}, dir + "b.sysext.raw": extensionTree(t, "ID=_any\n")}, "b", "extension", "no extension-release.a"},
 		{"name", p, map[string]*Image{dir + "a\x01.sysext.raw": ddi(t, hashOf("a"), good)}, nil, "", "extension", `the name "a\x01"`},
 	}
 	for _, test := range tests {

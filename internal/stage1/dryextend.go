@@ -22,10 +22,16 @@ func (t *Trace) extensions(w *World, m *discover.Machine, p *plan.Plan, f *resol
 		return nil
 	}
 	hashes := map[string]string{hex.EncodeToString(f.Images[image.Name()].Authentic.RootHash): image.Name()}
+	names := map[string]string{}
 	groups, more := resolve.Extensions(f, image.Candidate())
 	for _, group := range groups {
 		for _, e := range group {
 			a := resolve.Action{Verb: resolve.Merge, Class: e.Class, Extension: e.Name, For: image.Name(), Source: e.Source, Partition: e.Node, Image: e.Path}
+			id := string(e.Class) + "/" + e.Name
+			if other := names[id]; other != "" {
+				t.Refused = append(t.Refused, resolve.SameName(a.Name(), other).Error())
+				continue
+			}
 			x := readImage(w, m, f, arch, &a)
 			r := &resolve.Refusal{Candidate: a.Name(), Rule: resolve.RuleReadable, Err: x.Err}
 			if x.Err == nil {
@@ -45,6 +51,7 @@ func (t *Trace) extensions(w *World, m *discover.Machine, p *plan.Plan, f *resol
 				t.Refused = append(t.Refused, r.Error())
 				continue
 			}
+			names[id] = a.Name()
 			a.Reason = x.Authentic.String() + ", if it is for this image"
 			out = append(out, a)
 			break
