@@ -149,6 +149,8 @@ func (c *checker) found(f *guest.Facts, e *report.Extension) {
 	}
 	c.ok(at != "" && m != nil && m.Type == "erofs" && m.Source == "/dev/mapper/"+e.RootHash+"-verity" && has(m.Options, "ro") && has(m.Options, "nodev"),
 		"%s %s is to be found at %q, and there is %+v", e.Class, e.Name, at, m)
+	confext := e.Class == string(layers.Confext)
+	c.ok(m == nil || has(m.Options, "nosuid") == confext && has(m.Options, "noexec") == confext, "%s %s is mounted with %+v: programs run out of a sysext, and none out of a confext", e.Class, e.Name, m)
 	c.ok(slices.ContainsFunc(f.DM, func(d guest.DM) bool { return d.Name == e.Device && strings.HasPrefix(d.UUID, "CRYPT-VERITY-") }), "no dm device is called %s", e.Device)
 	c.ok(e.Signer != "" && len(e.Extents) > 0, "boot.json says of %s: %+v", e.Name, e)
 }

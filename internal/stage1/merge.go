@@ -295,7 +295,13 @@ func (b *boot) leave(x bringing) {
 	if err == nil {
 		var m *mount.Mount
 		if m, err = x.up.Mount(x.image.Extension.FileSystem, "/dev/mapper/"+x.device); err == nil {
-			err = errors.Join(m.Attach(in), m.Close())
+			if x.Class == layers.Confext {
+				err = m.SetAttr(mount.NoSuid|mount.NoExec, false) // as where it is merged
+			}
+			if err == nil {
+				err = m.Attach(in)
+			}
+			err = errors.Join(err, m.Close())
 		}
 	}
 	if err != nil {
