@@ -140,6 +140,18 @@ func (m merged) check(f *guest.Facts) []string {
 	return c.wrong
 }
 
+// carrying is [merged.check], and that of the extensions below /.extra the next init has these alone.
+func (m merged) carrying(want ...string) func(*guest.Facts) []string {
+	return func(f *guest.Facts) []string {
+		wrong := m.check(f)
+		got := slices.DeleteFunc(slices.Clone(f.Extra), func(name string) bool { return !strings.HasSuffix(name, ".raw") })
+		if !slices.Equal(got, want) {
+			wrong = append(wrong, fmt.Sprintf("/.extra holds the extensions %q, wanted %q", got, want))
+		}
+		return wrong
+	}
+}
+
 // found checks that the next init finds an extension.
 func (c *checker) found(f *guest.Facts, e *report.Extension) {
 	at := e.Place
@@ -202,7 +214,10 @@ func cellsExtensions() []Cell {
 			Check: merged{sysext: []string{"initrd"}, left: map[string]string{at + "tool.sysext.raw": "extension"}, proofs: map[string]string{"/usr/share/proof/initrd": "initrd"}}.check},
 		{Name: "ext-in-memory", Doc: "what the boot loader left in memory is merged, too, and not carried over a second time", Disks: disk(nil), Delivered: []Delivered{{Image: "tool-ext", Path: "/.extra/sysext/tool.raw"}, {Image: "settings-conf", Path: "/.extra/confext/settings.confext.raw"}},
 			Must:  []string{"merge: sysext tool", "merge: confext settings", entering, guest.Sentence},
-			Check: merged{sysext: []string{"tool"}, confext: []string{"settings"}, proofs: map[string]string{"/usr/share/proof/tool": "tool", "/usr/share/proof/both": "tool", "/etc/proof/settings": "settings"}}.check},
+			Check: merged{sysext: []string{"tool"}, confext: []string{"settings"}, proofs: map[string]string{"/usr/share/proof/tool": "tool", "/usr/share/proof/both": "tool", "/etc/proof/settings": "settings"}}.carrying()},
+		{Name: "ext-in-memory-whole", Doc: "what the boot loader left in memory and cannot be merged is carried over: the next init may know what to do with it", Disks: disk(nil), Delivered: []Delivered{{Image: "optional-ext", Path: "/.extra/sysext/optional.raw"}},
+			Must:  []string{"initrd:/.extra/sysext/optional.raw refused (extension): cannot merge extensions", entering, guest.Sentence},
+			Check: merged{left: map[string]string{"initrd:/.extra/sysext/optional.raw": "extension"}}.carrying("sysext/optional.raw")},
 		{Name: "ext-writable", Test: true, Doc: "ddi.overlay=tmpfs: the root can be written to, with an extension over it", Cmdline: "ddi.overlay=tmpfs", Disks: disk(map[string]string{"tool.sysext.raw": "tool-ext"}),
 			Must: []string{"merge: sysext tool", entering, guest.Sentence}, Check: merged{sysext: []string{"tool"}, proofs: tool, writable: true}.check},
 		{Name: "ext-overlay", Doc: "ddi.overlay=tmpfs and nothing to merge", Cmdline: "ddi.overlay=tmpfs", Disks: disk(nil), Must: []string{entering, guest.Sentence}, Check: merged{writable: true}.check},

@@ -449,7 +449,7 @@ func (b *boot) enter(a *resolve.Action, img *resolve.Image) error {
 	for _, r := range resolve.Refusals(b.plan, &b.facts) {
 		b.report.Refused = append(b.report.Refused, report.Entry{Source: string(r.Source), Candidate: r.Candidate, Rule: string(r.Rule), Text: r.Error()})
 	}
-	except := append(carriedAlready(extensions), inMemory(a))
+	except := append(b.carriedAlready(), inMemory(a))
 	hasExtra := false
 	if f, err := m.Open("/.extra"); err == nil {
 		hasExtra = true

@@ -335,12 +335,12 @@ func (b *boot) notMerged(list []bringing, err error) error {
 	return nil
 }
 
-// carriedAlready are the files of the initramfs that need not be carried over because they are merged.
-func carriedAlready(list []bringing) []string {
+// carriedAlready are the files of the initramfs that need not be carried over because they are merged, by now.
+func (b *boot) carriedAlready() []string {
 	var out []string
-	for _, x := range list {
-		if x.Source == plan.SourceInitrd {
-			out = append(out, x.Path)
+	for _, e := range b.report.Extensions {
+		if e.Source == string(plan.SourceInitrd) {
+			out = append(out, e.Path)
 		}
 	}
 	return out

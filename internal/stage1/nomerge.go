@@ -48,4 +48,4 @@ func (b *boot) compose(m *mount.Mount, img *resolve.Image, _ []bringing) (*mount
 	return m, img.Tree.Designator != gpt.Usr, nil
 }
 
-func carriedAlready([]bringing) []string { return nil }
+func (b *boot) carriedAlready() []string { return nil }
