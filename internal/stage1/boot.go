@@ -236,7 +236,9 @@ func (b *boot) loop() error {
 			if err := b.stopBefore(step.Do.Stage()); err != nil {
 				return err
 			}
-			b.turnTo(step.Do.Source)
+			if step.Do.Class == "" { // an extension lies wherever it lies
+				b.turnTo(step.Do.Source)
+			}
 			begin := time.Now()
 			if err := b.carryOut(step.Do); err != nil {
 				return err
