@@ -470,6 +470,7 @@ func (b *boot) enter(a *resolve.Action, img *resolve.Image) error {
 	b.calm()
 	b.tpm.close()
 	b.holdSilent()
+	b.keepOnly(append(candidates(extensions), a.Name())...)
 	b.devices.close()
 	b.control.Close()
 	lost, err := handoff.Enter(handoff.Next{Tree: m, Usr: !whole, Initrd: tree.Kind == plan.KindInitrd, Init: tree.Init, Args: b.args, Env: b.env, HasExtra: hasExtra, NoCredentials: b.plan.NoCredentials, Except: except})

@@ -327,12 +327,21 @@ func (b *boot) notMerged(list []bringing, err error) error {
 		if derr := x.up.Discard(); derr != nil {
 			b.log.Debug("%v", derr) // mostly gone with the mount already
 		}
+		_ = b.world.Dev.Remove("mapper/" + x.device) // mostly not there
 		fp := x.image.Authentic.Signer.Fingerprint()
 		if err := b.measure(measure.Image(measure.Unmerged, x.Path, x.image.Authentic.RootHash, &fp)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// candidates are the files of extensions.
+func candidates(list []bringing) (out []string) {
+	for _, x := range list {
+		out = append(out, x.Candidate.Name())
+	}
+	return out
 }
 
 // carriedAlready are the files of the initramfs that need not be carried over because they are merged, by now.

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/initddi/initddi/internal/apply"
+	"github.com/initddi/initddi/internal/discover/machinetest"
 	"github.com/initddi/initddi/internal/layers"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/report"
@@ -40,7 +41,8 @@ func TestUnmergedIsMeasured(t *testing.T) {
 		{plan.MeasureNo, says{response: yesSays}, false, false},
 	} {
 		var console bytes.Buffer
-		b := &boot{plan: &plan.Plan{Measure: test.measure}, report: &report.Boot{}, log: &report.Log{Console: &console}, tpm: withTPM(t, test.tpm)}
+		machine, _ := remembering(t, machinetest.New(t))
+		b := &boot{world: machine.world, plan: &plan.Plan{Measure: test.measure}, report: &report.Boot{}, log: &report.Log{Console: &console}, tpm: withTPM(t, test.tpm)}
 		err := b.notMerged(list, because)
 		var require *MeasureError
 		if errors.As(err, &require) != test.err || (err != nil) != test.err {

@@ -49,3 +49,5 @@ func (b *boot) compose(m *mount.Mount, img *resolve.Image, _ []bringing) (*mount
 }
 
 func (b *boot) carriedAlready() []string { return nil }
+
+func candidates([]bringing) []string { return nil }

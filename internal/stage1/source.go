@@ -166,6 +166,21 @@ func (b *boot) release(candidate string) {
 	}
 }
 
+// keepOnly takes away what was brought up and is not entered after all: behind the hand-over nobody could, nor knows of it.
+func (b *boot) keepOnly(names ...string) {
+	for name, up := range b.images {
+		if slices.Contains(names, name) {
+			continue
+		}
+		if img := b.facts.Images[name]; img != nil {
+			b.discard(name, img)
+		} else if err := up.Discard(); err != nil { // an extension
+			b.log.Warn("%v", err)
+		}
+		delete(b.images, name)
+	}
+}
+
 func findDevice(list []resolve.Device, node string) resolve.Device {
 	for _, d := range list {
 		if d.Node == node {
