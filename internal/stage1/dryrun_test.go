@@ -88,7 +88,8 @@ func TestDryRun(t *testing.T) {
 		machine func(m *machinetest.Machine)
 	}{
 		{"good", func(m *machinetest.Machine) {
-			espWith(t, m, "vda", uuid1, set, dditest.Good, "/loader/ddi/x.sysext.raw="+dditest.Good, "/loader/ddi/y_2.sysext.raw="+dditest.Stranger, "/loader/ddi/y_1.sysext.raw="+dditest.Usr)
+			espWith(t, m, "vda", uuid1, set, dditest.Good, "/loader/ddi/x.sysext.raw="+dditest.Good, "/loader/ddi/y_2.sysext.raw="+dditest.Stranger, "/loader/ddi/y_1.sysext.raw="+dditest.Usr,
+				"/loader/ddi/y_1.sysext.raw.v/y_1_2.sysext.raw="+dditest.Usr, "/loader/ddi/z.confext.raw="+dditest.Usr)
 			m.Firmware(uuid1, "/EFI/Linux/debian+3.efi")
 			trust(t, m, set, dditest.Cert)
 			m.Write("proc/cmdline", "console=ttyS0 quiet\n")
