@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/keys"
 	"github.com/initddi/initddi/internal/program"
 	"github.com/initddi/initddi/internal/uki"
 )
@@ -24,6 +25,8 @@ func (w *Workshop) policySections(ctx context.Context, key string, o uki.Options
 	if err != nil {
 		return nil, err
 	}
+	// Of the two keys made at once, the one for Secure Boot has 2048 bits: TPMs load none of an image key's 4096.
+	pair = keys.In(filepath.Dir(pair.Key), keys.SecureBoot)
 	tools, err := w.measureTools(ctx)
 	if err != nil {
 		return nil, err
