@@ -43,6 +43,8 @@ mkdir /run/m/from /run/m/to; mount -o ro /dev/vdc /run/m/from; mount /dev/vdd /r
 for f in /run/m/from/*; do [ "$f" = /run/m/from/usr ] || cp -a "$f" /run/m/to; done; mkdir /run/m/to/usr; umount /run/m/to`},
 		{Name: "luks", Sizes: []int64{672}, Script: `
 luks /dev/vdd; unlock /dev/vdd root; fill /dev/mapper/root; cryptsetup close root`},
+		{Name: "lvm-on-luks", Sizes: []int64{688}, Script: lvm + `
+luks /dev/vdd; unlock /dev/vdd pv; volume /dev/mapper/pv root; fill /dev/vg/root; lv vgchange -an vg; cryptsetup close pv`},
 		{Name: "luks-on-lvm", Sizes: []int64{688}, Script: lvm + `
 volume /dev/vdd crypt; luks /dev/vg/crypt; unlock /dev/vg/crypt root; fill /dev/mapper/root; cryptsetup close root; lv vgchange -an vg`},
 		{Name: "raid1", Sizes: []int64{656, 656}, Script: mirror + `
@@ -157,6 +159,7 @@ func cellsComplex() []Cell {
 		realRoot("root-btrfs", "a real root in a subvolume of btrfs", root+" rootflags=subvol=system", Disk{Volume: "btrfs"}).saying(map[string]string{"root-source": "/dev/vdb[/system]"}),
 		realRoot("gpt-auto-luks", "a real root in LUKS2 beside the ESP, found by its partition type; a person types the passphrase at the console", "").saying(map[string]string{"dm": "root;"}),
 		realRoot("luks-on-lvm", "LUKS2 in a logical volume", byLUKS("root")+withKey+" "+root, Disk{Volume: "luks-on-lvm"}).saying(map[string]string{"dm": "root;vg-crypt;"}),
+		realRoot("lvm-on-luks", "a logical volume in LUKS2", byLUKS("pv")+withKey+" "+root, Disk{Volume: "lvm-on-luks"}).saying(map[string]string{"dm": "pv;vg-root;"}),
 		realRoot("raid1-degraded", "a mirror of which one disk is missing", root, Disk{Volume: "raid1/1"}).saying(map[string]string{"md": "md127 active raid1;", "members": "[2/1]"}).
 			doing(`echo "members=$(grep -o '\[[0-9]*/[0-9]*\]' /proc/mdstat)"` + "\n"),
 		realRoot("raid1-luks-lvm", "ext4 in a logical volume in LUKS2 on a mirror", byLUKS("pv")+withKey+" "+root, Disk{Volume: "stack/0"}, Disk{Volume: "stack/1"}).saying(map[string]string{"dm": "pv;vg-root;"}),
@@ -171,7 +174,7 @@ func cellsComplex() []Cell {
 		case "gpt-auto-luks":
 			c.Disks[0] = c.Disks[0].with("luks")
 			c.Dialogue = typed()
-		case "luks-on-lvm", "raid1-luks-lvm":
+		case "luks-on-lvm", "lvm-on-luks", "raid1-luks-lvm":
 			c.Credentials = key
 		}
 	}
