@@ -366,14 +366,7 @@ func (b *boot) attach(a *resolve.Action, img *resolve.Image) string {
 // mount mounts the verified file system detached and reads what it says of itself.
 func (b *boot) mount(candidate string, img *resolve.Image) string {
 	up := b.images[candidate]
-	fail := func(err error) string {
-		if up.Corrupt() {
-			img.Refusal = &resolve.Refusal{Candidate: candidate, Rule: resolve.RuleVerity, Err: err, Found: "a block that is not what was signed", Wanted: "root hash " + hex.EncodeToString(img.Authentic.RootHash)}
-		} else {
-			img.Err = err
-		}
-		return err.Error()
-	}
+	fail := func(err error) string { return failed(up, candidate, img, err) }
 	fstype, err := up.FileSystem("/dev")
 	if err != nil {
 		return fail(err)
@@ -411,7 +404,11 @@ func deviceName(t *resolve.Tree, rootHash []byte) string {
 	if t.Kind == plan.KindOS {
 		return string(t.Designator)
 	}
-	// A device's name has at most 127 bytes: of a SHA-512 root hash, its first half.
+	return verityName(rootHash)
+}
+
+// verityName names a device after what is in it. A device's name has at most 127 bytes: of a SHA-512 root hash, its first half.
+func verityName(rootHash []byte) string {
 	return hex.EncodeToString(rootHash[:min(len(rootHash), 48)]) + "-verity"
 }
 

@@ -6,20 +6,26 @@ package stage1
 import (
 	"os"
 	"slices"
+	"strings"
+
+	"github.com/initddi/initddi/internal/resolve"
 )
 
 // unreachable returns the extensions below /.extra, but for those of except, that the next init does not get if its image has no directory of that
 // name: anywhere else systemd would merge them without a signature.
 func unreachable(root *os.Root, except ...string) (out []string) {
-	for _, dir := range [...]string{".extra/sysext", ".extra/global_sysext", ".extra/confext", ".extra/global_confext"} {
-		f, err := root.Open(dir)
+	for _, dir := range resolve.InitrdDirs() {
+		if !strings.HasPrefix(dir, "/.extra/") {
+			continue
+		}
+		f, err := root.Open(dir[1:])
 		if err != nil {
 			continue // most machines have none of these
 		}
 		entries, _ := f.ReadDir(-1)
 		f.Close()
 		for _, e := range entries {
-			if name := "/" + dir + "/" + e.Name(); !slices.Contains(except, name) {
+			if name := dir + "/" + e.Name(); !slices.Contains(except, name) {
 				out = append(out, name)
 			}
 		}

@@ -4,6 +4,7 @@
 package stage1
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -125,4 +126,14 @@ func readParameters(proc *os.Root) []cmdline.Param {
 		return nil
 	}
 	return params
+}
+
+// failed notes why an image cannot be used, and returns it: it is refused if a block is not what was signed.
+func failed(up *apply.Image, candidate string, img *resolve.Image, err error) string {
+	if up.Corrupt() {
+		img.Refusal = &resolve.Refusal{Candidate: candidate, Rule: resolve.RuleVerity, Err: err, Found: "a block that is not what was signed", Wanted: "root hash " + hex.EncodeToString(img.Authentic.RootHash)}
+	} else {
+		img.Err = err
+	}
+	return err.Error()
 }

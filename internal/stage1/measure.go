@@ -215,6 +215,8 @@ func (b *boot) startMeasuring() {
 // measure writes what is about to be used into the PCRs. It returns an error, a [MeasureError], only if ddi.measure=require;
 // otherwise it says what is missing.
 func (b *boot) measure(e measure.Event) error {
+	// Whatever comes of it: a shell may have been measured.
+	defer func() { b.report.Measured = b.tpm.done }()
 	if b.plan.Measure == plan.MeasureNo {
 		return nil
 	}
@@ -239,8 +241,6 @@ func (b *boot) measure(e measure.Event) error {
 
 // measureImage measures the image that is entered.
 func (b *boot) measureImage(a *resolve.Action, img *resolve.Image) error {
-	// Whatever comes of it: a shell may have been measured.
-	defer func() { b.report.Measured = b.tpm.done }()
 	kind := measure.OS
 	if img.Tree.Kind == plan.KindInitrd {
 		kind = measure.Initrd

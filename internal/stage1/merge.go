@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/initddi/initddi/internal/apply"
@@ -97,14 +98,7 @@ func (b *boot) attachExtension(a *resolve.Action, x *resolve.Image) string {
 
 func (b *boot) mountExtension(a *resolve.Action, x *resolve.Image) string {
 	up, auth := b.images[a.Name()], x.Authentic
-	fail := func(err error) string {
-		x.Err = err
-		if up.Corrupt() {
-			x.Err = nil
-			x.Refusal = &resolve.Refusal{Candidate: a.Name(), Rule: resolve.RuleVerity, Err: err, Found: "a block that is not what was signed", Wanted: "root hash " + hex.EncodeToString(auth.RootHash)}
-		}
-		return err.Error()
-	}
+	fail := func(err error) string { return failed(up, a.Name(), x, err) }
 	fstype, err := up.FileSystem("/dev")
 	if err != nil {
 		return fail(err)
@@ -155,8 +149,7 @@ func (b *boot) chooseExtensions(a *resolve.Action, img *resolve.Image) ([]bringi
 		if err := b.measure(measure.Image(kind, e.Path, x.Authentic.RootHash, &fp)); err != nil {
 			return nil, err
 		}
-		b.report.Measured = b.tpm.done
-		out = append(out, bringing{e, x, b.images[e.Candidate.Name()], hex.EncodeToString(x.Authentic.RootHash[:min(len(x.Authentic.RootHash), 48)]) + "-verity"})
+		out = append(out, bringing{e, x, b.images[e.Candidate.Name()], verityName(x.Authentic.RootHash)})
 	}
 	return out, nil
 }
@@ -245,10 +238,8 @@ func (b *boot) mergeClass(m *mount.Mount, class layers.Class, all []bringing, im
 		}
 	}
 	for _, x := range list {
-		for _, name := range merged.Used {
-			if x.Name == name {
-				b.leave(x)
-			}
+		if slices.Contains(merged.Used, x.Name) {
+			b.leave(x)
 		}
 	}
 	return merged.Tree, nil
@@ -321,7 +312,6 @@ func (b *boot) leave(x bringing) {
 // notMerged leaves out what was to be merged. It was measured before that, and PCR 13 must not hold what it holds where all went well: it is measured
 // again, as what is not there. The error is that of ddi.measure=require.
 func (b *boot) notMerged(list []bringing, err error) error {
-	defer func() { b.report.Measured = b.tpm.done }()
 	for _, x := range list {
 		b.leaveOut(&resolve.Refusal{Source: x.Source, Candidate: x.Candidate.Name(), Rule: resolve.RuleExtension, Err: err})
 		if derr := x.up.Discard(); derr != nil {
