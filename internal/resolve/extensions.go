@@ -107,10 +107,8 @@ func Extensions(f *Facts, c Candidate) (groups [][]Extension, more int) {
 	}
 	own := ownDir(f.Firmware.UKI)
 	if c.Source == plan.SourceESP {
-		for _, part := range f.Partitions {
-			if part.Node == c.Node && part.Listing != nil {
-				add([]string{own, sharedDir}, c.Source, c.Node, part.Listing.Files)
-			}
+		if part := f.Partition(c.Node); part != nil && part.Listing != nil {
+			add([]string{own, sharedDir}, c.Source, c.Node, part.Listing.Files)
 		}
 	}
 	if f.Initrd != nil {

@@ -44,6 +44,16 @@ type Facts struct {
 	Record attempt.Record `json:"record"`
 }
 
+// Partition returns the partition that is called node, nil if there is none.
+func (f *Facts) Partition(node string) *Partition {
+	for i := range f.Partitions {
+		if f.Partitions[i].Node == node {
+			return &f.Partitions[i]
+		}
+	}
+	return nil
+}
+
 // Firmware is what the boot loader left in EFI variables (Boot Loader Interface).
 type Firmware struct {
 	EFI bool `json:"efi"`

@@ -20,7 +20,7 @@ func nextExtension(*plan.Plan, *Facts, Candidate) Step { return Step{} }
 // CountExtensions returns how many files beside a candidate on the boot partition are called like extensions.
 func CountExtensions(f *Facts, c Candidate) int {
 	n := 0
-	part := findNode(f.Partitions, c.Node)
+	part := f.Partition(c.Node)
 	if part == nil || part.Listing == nil {
 		return 0
 	}
@@ -31,13 +31,4 @@ func CountExtensions(f *Facts, c Candidate) int {
 		}
 	}
 	return n
-}
-
-func findNode(list []Partition, node string) *Partition {
-	for i := range list {
-		if list[i].Node == node {
-			return &list[i]
-		}
-	}
-	return nil
 }

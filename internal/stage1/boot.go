@@ -270,7 +270,7 @@ func (b *boot) carryOut(a *resolve.Action) error {
 	case resolve.ListSource:
 		text = b.listServer(a)
 	case resolve.ReadSettings:
-		return b.readSettings(findPartition(b.facts.Partitions, a.Partition), a.Image, end)
+		return b.readSettings(b.facts.Partition(a.Partition), a.Image, end)
 	case resolve.ReadFloor:
 		text = b.readFloor()
 	case resolve.ReadImage:

@@ -210,7 +210,7 @@ func DryRun(w *World, in plan.Input, arch gpt.Arch) (*Trace, error) {
 			return t, nil
 		}
 		a := *step.Do
-		part := findPartition(f.Partitions, a.Partition)
+		part := f.Partition(a.Partition)
 		img := f.Images[a.Name()]
 		switch a.Verb {
 		case resolve.ListPartition:
@@ -250,15 +250,6 @@ func assume(attach resolve.Action, merge []resolve.Action) []resolve.Action {
 	mount.Verb, mount.Reason = resolve.Mount, "to hold os-release against the identity rules"
 	enter.Verb, enter.Reason = resolve.Enter, "if the identity rules take it"
 	return append(append([]resolve.Action{attach, mount}, merge...), enter)
-}
-
-func findPartition(list []resolve.Partition, node string) *resolve.Partition {
-	for i := range list {
-		if list[i].Node == node {
-			return &list[i]
-		}
-	}
-	return nil
 }
 
 func (t *Trace) print(out io.Writer) {

@@ -31,7 +31,7 @@ func readImage(w *World, m *discover.Machine, f *resolve.Facts, arch gpt.Arch, a
 	case plan.SourcePmem:
 		return m.ReadDevice(findDevice(f.Pmem, a.Partition), arch)
 	}
-	return m.ReadImage(*findPartition(f.Partitions, a.Partition), arch, a.Image)
+	return m.ReadImage(*f.Partition(a.Partition), arch, a.Image)
 }
 
 // place says where the bytes of a candidate are.
@@ -45,7 +45,7 @@ func (b *boot) place(a *resolve.Action, img *resolve.Image) (apply.Source, error
 	case plan.SourceHTTP, plan.SourceNBD:
 		return b.served(a, src)
 	default:
-		src.BlockSize = findPartition(b.facts.Partitions, a.Partition).SectorSize
+		src.BlockSize = b.facts.Partition(a.Partition).SectorSize
 	}
 	return src, nil
 }
@@ -85,7 +85,7 @@ func (b *boot) fillChosen(ch *report.Chosen, a *resolve.Action, img *resolve.Ima
 	if a.Source != plan.SourceESP {
 		return
 	}
-	ch.Partition = findPartition(b.facts.Partitions, a.Partition).UUID.String()
+	ch.Partition = b.facts.Partition(a.Partition).UUID.String()
 	b.report.BootPartition = ch.Partition
 	for _, e := range img.Extents {
 		ch.Extents = append(ch.Extents, [2]int64{e.Offset, e.Length})
@@ -128,7 +128,7 @@ func (b *boot) where(a *resolve.Action) string {
 
 // list reads the directories of a partition; an empty text says that it is not ready.
 func (b *boot) list(a *resolve.Action) string {
-	part := findPartition(b.facts.Partitions, a.Partition)
+	part := b.facts.Partition(a.Partition)
 	listing := b.machine.List(*part, a.Dirs)
 	if b.notReady(part.Node, listing.Err) {
 		return ""
