@@ -162,8 +162,7 @@ func Chosen(p *plan.Plan, f *Facts, c Candidate) (chosen []Extension, left []Ref
 		img.found = &foundExtensions{groups, more}
 	}
 	groups, more := img.found.groups, img.found.more
-	hashes := map[string]string{hex.EncodeToString(img.Authentic.RootHash): c.Name()}
-	names := map[string]string{}
+	taken := NewTaken(img.Authentic, c.Name())
 	next := func(v Verb, e Extension, format string, args ...any) ([]Extension, []Refusal, Step) {
 		s := do(v, e.Candidate, format, args...)
 		s.Do.Class, s.Do.Extension, s.Do.For = e.Class, e.Name, c.Name()
@@ -172,11 +171,13 @@ func Chosen(p *plan.Plan, f *Facts, c Candidate) (chosen []Extension, left []Ref
 	for _, group := range groups {
 		for _, e := range group {
 			x := img.Extensions[e.Candidate.Name()]
-			id := string(e.Class) + "/" + e.Name
-			if layers.ValidName(e.Name) && names[id] == "" && x == nil {
+			r := taken.RefuseName(e)
+			if r == nil && x == nil {
 				return next(ReadImage, e, "it may be a %s for %s", e.Class, c.Name())
 			}
-			r := refusalOfExtension(img, e, x, names[id], hashes)
+			if r == nil {
+				r = taken.Refuse(img.Tree, e, x)
+			}
 			if r != nil {
 				r.Source = e.Source
 				if x != nil && x.Device != "" {
@@ -193,8 +194,7 @@ func Chosen(p *plan.Plan, f *Facts, c Candidate) (chosen []Extension, left []Ref
 			case x.Extension == nil:
 				return next(Mount, e, "what the verified tree says of itself decides, not its file name")
 			}
-			hashes[hex.EncodeToString(x.Authentic.RootHash)] = e.Candidate.Name()
-			names[id] = e.Candidate.Name()
+			taken.Add(e, x)
 			chosen = append(chosen, e)
 			break
 		}
@@ -223,25 +223,40 @@ func nextExtension(p *plan.Plan, f *Facts, c Candidate) Step {
 	return step
 }
 
-// SameImage is the refusal of an extension with the root hash of another image that is used: no two have the same devices.
-func SameImage(name, other string) *Refusal {
-	return &Refusal{Candidate: name, Rule: RuleExtension, Found: "the root hash of " + other, Wanted: "one of its own"}
+// Taken is what is used already: the image that is going to be entered, and the extensions that will be merged into it. Of each name, and of
+// each root hash, there is room for one.
+type Taken struct{ names, hashes map[string]string } // whose they are
+
+// NewTaken returns what is used before there are extensions: the boot image called name.
+func NewTaken(boot *Authentic, name string) *Taken {
+	return &Taken{map[string]string{}, map[string]string{hex.EncodeToString(boot.RootHash): name}}
 }
 
-// SameName is the refusal of an extension with the name of another that is used: there is one place for both. A name can have the form of a version.
-func SameName(name, other string) *Refusal {
-	return &Refusal{Candidate: name, Rule: RuleExtension, Found: "the name of " + other, Wanted: "one of its own"}
+func (e Extension) id() string { return string(e.Class) + "/" + e.Name }
+
+// Add says that an extension will be merged.
+func (t *Taken) Add(e Extension, x *Image) {
+	t.names[e.id()], t.hashes[hex.EncodeToString(x.Authentic.RootHash)] = e.Candidate.Name(), e.Candidate.Name()
 }
 
-// refusalOfExtension returns why an extension is not merged into img, nil if nothing speaks against it yet. namesake is what will be merged
-// already under its name, empty if nothing is; hashes are the root hashes of what will be, and whose they are.
-func refusalOfExtension(img *Image, e Extension, x *Image, namesake string, hashes map[string]string) *Refusal {
+// RefuseName returns why an extension is not even read, nil if nothing speaks against that. A name can have the form of a version, so that two
+// files can have one.
+func (t *Taken) RefuseName(e Extension) *Refusal {
+	name := e.Candidate.Name()
+	if !layers.ValidName(e.Name) {
+		return &Refusal{Candidate: name, Rule: RuleExtension, Found: fmt.Sprintf("the name %q", e.Name), Wanted: "one that an extension can have"}
+	}
+	if other := t.names[e.id()]; other != "" {
+		return &Refusal{Candidate: name, Rule: RuleExtension, Found: "the name of " + other, Wanted: "one of its own"}
+	}
+	return nil
+}
+
+// Refuse returns why an extension, of which as much is known as is in x, is not merged into an image with this tree, nil if nothing speaks
+// against it yet. The tree is not looked at before that of the extension is known.
+func (t *Taken) Refuse(image *Tree, e Extension, x *Image) *Refusal {
 	name := e.Candidate.Name()
 	switch {
-	case !layers.ValidName(e.Name):
-		return &Refusal{Candidate: name, Rule: RuleExtension, Found: fmt.Sprintf("the name %q", e.Name), Wanted: "one that an extension can have"}
-	case namesake != "":
-		return SameName(name, namesake)
 	case x.Refusal != nil:
 		return x.Refusal
 	case x.Err != nil:
@@ -249,16 +264,17 @@ func refusalOfExtension(img *Image, e Extension, x *Image, namesake string, hash
 	case x.Authentic == nil:
 		return nil
 	}
-	if r := CheckClass(e.Class, name, x.Authentic); r != nil {
+	if r := checkClass(e.Class, name, x.Authentic); r != nil {
 		return r
 	}
-	if other := hashes[hex.EncodeToString(x.Authentic.RootHash)]; other != "" {
-		return SameImage(name, other)
+	// No two have the same devices.
+	if other := t.hashes[hex.EncodeToString(x.Authentic.RootHash)]; other != "" {
+		return &Refusal{Candidate: name, Rule: RuleExtension, Found: "the root hash of " + other, Wanted: "one of its own"}
 	}
 	if x.Extension == nil {
 		return nil
 	}
-	return CheckExtension(e.Class, name, img.Tree, x.Extension)
+	return CheckExtension(e.Class, name, image, x.Extension)
 }
 
 // AuthenticateExtension is [Authenticate] for an extension: the rules of its image policy are sysext-policy's, what the boot image is held
@@ -277,9 +293,9 @@ func AuthenticateExtension(p *plan.Plan, name string, arch gpt.Arch, img *Image)
 	return a, r
 }
 
-// CheckClass holds the class of an extension against what its signed image is by its partition table, which nobody signs. A confext that
+// checkClass holds the class of an extension against what its signed image is by its partition table, which nobody signs. A confext that
 // was made one of /usr there would be measured, and add nothing.
-func CheckClass(c layers.Class, name string, a *Authentic) *Refusal {
+func checkClass(c layers.Class, name string, a *Authentic) *Refusal {
 	if c == layers.Confext && a.Designator == gpt.Usr {
 		return &Refusal{Candidate: name, Rule: RuleExtension, Found: "an image of /usr", Wanted: "one of a root: a confext extends /etc"}
 	}

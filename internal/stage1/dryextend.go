@@ -6,8 +6,6 @@
 package stage1
 
 import (
-	"encoding/hex"
-
 	"github.com/initddi/initddi/internal/discover"
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/plan"
@@ -21,37 +19,24 @@ func (t *Trace) extensions(w *World, m *discover.Machine, p *plan.Plan, f *resol
 	if !p.Merge {
 		return nil
 	}
-	hashes := map[string]string{hex.EncodeToString(f.Images[image.Name()].Authentic.RootHash): image.Name()}
-	names := map[string]string{}
+	taken := resolve.NewTaken(f.Images[image.Name()].Authentic, image.Name())
 	groups, more := resolve.Extensions(f, image.Candidate())
 	for _, group := range groups {
 		for _, e := range group {
 			a := resolve.Action{Verb: resolve.Merge, Class: e.Class, Extension: e.Name, For: image.Name(), Source: e.Source, Partition: e.Node, Image: e.Path}
-			id := string(e.Class) + "/" + e.Name
-			if other := names[id]; other != "" {
-				t.Refused = append(t.Refused, resolve.SameName(a.Name(), other).Error())
-				continue
-			}
-			x := readImage(w, m, f, arch, &a)
-			r := &resolve.Refusal{Candidate: a.Name(), Rule: resolve.RuleReadable, Err: x.Err}
-			if x.Err == nil {
-				x.Authentic, r = resolve.AuthenticateExtension(p, a.Name(), arch, x)
-			}
+			var x *resolve.Image
+			r := taken.RefuseName(e)
 			if r == nil {
-				r = resolve.CheckClass(e.Class, a.Name(), x.Authentic)
-			}
-			if r == nil {
-				hash := hex.EncodeToString(x.Authentic.RootHash)
-				if other := hashes[hash]; other != "" {
-					r = resolve.SameImage(a.Name(), other)
+				if x = readImage(w, m, f, arch, &a); x.Err == nil {
+					x.Authentic, x.Refusal = resolve.AuthenticateExtension(p, a.Name(), arch, x)
 				}
-				hashes[hash] = a.Name()
+				r = taken.Refuse(nil, e, x)
 			}
 			if r != nil {
 				t.Refused = append(t.Refused, r.Error())
 				continue
 			}
-			names[id] = a.Name()
+			taken.Add(e, x)
 			a.Reason = x.Authentic.String() + ", if it is for this image"
 			out = append(out, a)
 			break
