@@ -19,6 +19,7 @@ import (
 	"github.com/initddi/initddi/internal/cmdline"
 	"github.com/initddi/initddi/internal/floor"
 	"github.com/initddi/initddi/internal/guid"
+	"github.com/initddi/initddi/internal/layers"
 	"github.com/initddi/initddi/internal/policy"
 	"github.com/initddi/initddi/internal/settings"
 	"github.com/initddi/initddi/internal/signature"
@@ -296,13 +297,10 @@ func (p *Plan) allows(key, value string) bool {
 	})
 }
 
-// isNo reports whether systemd takes a value for false (parse_boolean).
+// isNo reports whether systemd takes a value for false.
 func isNo(value string) bool {
-	switch strings.ToLower(value) {
-	case "0", "no", "n", "false", "f", "off":
-		return true
-	}
-	return false
+	is, err := layers.ParseBool(value)
+	return err == nil && !is
 }
 
 // warnForeign says so where a key of the next init's is known to do harm to it: measured, an OS image that is booted with the
