@@ -289,21 +289,30 @@ func (img *Image) FileSystem(dev string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("cannot recognise the file system of the image: %w", err)
 	}
-	switch string(fs.Type) {
-	case "erofs", "squashfs", "ext4":
-		return fs.Type, nil
+	if !Mountable(fs.Type) {
+		return "", fmt.Errorf("cannot mount %s: %w", fs.Type, ErrFileSystem)
 	}
-	return "", fmt.Errorf("cannot mount %s: %w", fs.Type, ErrFileSystem)
+	return fs.Type, nil
+}
+
+// Mountable reports whether images of a file system are mounted: the kernel is asked to mount what is known to be there, and nothing else.
+func Mountable(fstype string) bool {
+	return fstype == fsprobe.EROFS || fstype == fsprobe.SquashFS || fstype == fsprobe.Ext4
+}
+
+// MountDetached mounts the file system of an image as all of them are: detached, read-only and without device nodes.
+func MountDetached(fstype, source string) (*mount.Mount, error) {
+	r := mount.Request{Type: fstype, Source: source, Attr: mount.ReadOnly | mount.NoDev}
+	if fstype == fsprobe.Ext4 {
+		// A journal on a read-only device can be neither replayed nor trusted.
+		r.Options = []mount.Option{{Key: "noload"}}
+	}
+	return mount.New(r)
 }
 
 // Mount mounts the file system detached, read-only and without device nodes. source is what /proc/mounts will show; it must be a path of the verity device.
 func (img *Image) Mount(fstype, source string) (*mount.Mount, error) {
-	r := mount.Request{Type: fstype, Source: source, Attr: mount.ReadOnly | mount.NoDev}
-	if fstype == "ext4" {
-		// A journal on a read-only verified device can be neither replayed nor trusted.
-		r.Options = []mount.Option{{Key: "noload"}}
-	}
-	m, err := mount.New(r)
+	m, err := MountDetached(fstype, source)
 	if err != nil {
 		return nil, err
 	}

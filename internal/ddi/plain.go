@@ -7,18 +7,13 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/initddi/initddi/internal/apply"
 	"github.com/initddi/initddi/internal/discover"
 	"github.com/initddi/initddi/internal/fsprobe"
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/linux/loop"
-	"github.com/initddi/initddi/internal/linux/mount"
 	"github.com/initddi/initddi/internal/resolve"
 )
-
-// mountable reports whether images of a file system are mounted.
-func mountable(fstype string) bool {
-	return fstype == fsprobe.EROFS || fstype == fsprobe.SquashFS || fstype == fsprobe.Ext4
-}
 
 // isFileSystem reports whether the image is a file system and nothing else, with nothing beside it; tableErr is why there is no partition table.
 func (img *Image) isFileSystem(tableErr error, beside discover.Sidecars) bool {
@@ -31,7 +26,7 @@ func (img *Image) isFileSystem(tableErr error, beside discover.Sidecars) bool {
 		}
 	}
 	fs, err := fsprobe.Probe(img.r, img.size)
-	return err == nil && mountable(fs.Type)
+	return err == nil && apply.Mountable(fs.Type)
 }
 
 // readPlain reads what file system an image without a hash tree is.
@@ -41,7 +36,7 @@ func (img *Image) readPlain() error {
 	if v.fs, err = fsprobe.Probe(img.section(v.data), v.data.Length); err != nil {
 		return fmt.Errorf("cannot recognise the file system of the image: %w", err)
 	}
-	if !mountable(v.fs.Type) {
+	if !apply.Mountable(v.fs.Type) {
 		return fmt.Errorf("cannot use the file system of the image: found %s, wanted erofs, squashfs or ext4: %w", v.fs.Type, errors.ErrUnsupported)
 	}
 	if img.Refusal == nil {
@@ -66,11 +61,7 @@ func (img *Image) mountPlain(dir string, drivers *Drivers) (*Mounted, error) {
 	}
 	// From the mount on that alone keeps the device.
 	defer dev.Close()
-	r := mount.Request{Type: fstype, Source: dev.Name(), Attr: mount.ReadOnly | mount.NoDev}
-	if fstype == fsprobe.Ext4 {
-		r.Options = []mount.Option{{Key: "noload"}}
-	}
-	m, err := mount.New(r)
+	m, err := apply.MountDetached(fstype, dev.Name())
 	if err != nil {
 		return nil, fmt.Errorf("cannot mount %s: %w", img.name, err)
 	}
