@@ -165,19 +165,33 @@ type chosen struct {
 	rollback    *report.Rollback
 }
 
-// chosen reads what stage 1 entered.
-func (s System) chosen() (*chosen, error) {
+// ReadReport reads what stage 1 reported, and returns the text as well. Which version of the schema it has is for the caller to look at. It
+// returns an error that wraps [ErrNotBooted] or [ErrReport].
+func (s System) ReadReport() (*report.Boot, []byte, error) {
 	f, err := os.Open(s.Report)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot find %s: %w", s.Report, ErrNotBooted)
+		return nil, nil, fmt.Errorf("cannot find %s: %w", s.Report, ErrNotBooted)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot read stage 1's report: %w", err)
+		return nil, nil, fmt.Errorf("cannot read stage 1's report: %w", err)
 	}
 	defer f.Close()
-	var boot report.Boot
-	if err := json.NewDecoder(io.LimitReader(f, maxReport)).Decode(&boot); err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w: %w", s.Report, ErrReport, err)
+	text, err := io.ReadAll(io.LimitReader(f, maxReport))
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot read stage 1's report: %w", err)
+	}
+	boot := &report.Boot{}
+	if err := json.Unmarshal(text, boot); err != nil {
+		return nil, nil, fmt.Errorf("cannot read %s: %w: %w", s.Report, ErrReport, err)
+	}
+	return boot, text, nil
+}
+
+// chosen reads what stage 1 entered.
+func (s System) chosen() (*chosen, error) {
+	boot, _, err := s.ReadReport()
+	if err != nil {
+		return nil, err
 	}
 	if boot.Version != report.Version || boot.Chosen == nil {
 		return nil, fmt.Errorf("cannot use %s: version %d, chosen image: %t: %w", s.Report, boot.Version, boot.Chosen != nil, ErrReport)

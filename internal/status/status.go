@@ -14,11 +14,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -29,9 +25,6 @@ import (
 	"github.com/initddi/initddi/internal/bless"
 	"github.com/initddi/initddi/internal/report"
 )
-
-// maxReport bounds boot.json, which lists up to 65,536 extents.
-const maxReport = 16 << 20
 
 // System is where things are in the running system.
 type System struct {
@@ -72,22 +65,11 @@ type Span struct {
 
 // Look finds out what there is to know. It returns an error that wraps [bless.ErrNotBooted] or [bless.ErrReport].
 func (s System) Look(ctx context.Context) (*Status, error) {
-	f, err := os.Open(s.Report)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot find %s: %w", s.Report, bless.ErrNotBooted)
-	}
+	boot, text, err := s.ReadReport()
 	if err != nil {
-		return nil, fmt.Errorf("cannot read stage 1's report: %w", err)
+		return nil, err
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxReport))
-	if err != nil {
-		return nil, fmt.Errorf("cannot read stage 1's report: %w", err)
-	}
-	st := &Status{}
-	if err := json.Unmarshal(text, &st.boot); err != nil {
-		return nil, fmt.Errorf("cannot read %s: %w: %w", s.Report, bless.ErrReport, err)
-	}
+	st := &Status{boot: *boot}
 	st.Boot = bytes.TrimSpace(text)
 	if v := st.boot.Version; v != report.Version {
 		st.problem("the report has version %d of its schema, this program knows version %d: something may mean another thing than is said here", v, report.Version)
