@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/initddi/initddi/internal/keys"
-	"github.com/initddi/initddi/internal/ovmf"
 	"github.com/initddi/initddi/internal/swtpm"
 	"github.com/initddi/initddi/internal/terminal"
 	"github.com/initddi/initddi/internal/vm"
@@ -49,7 +47,7 @@ func runBoot(ctx context.Context, env environment, flags *flag.FlagSet, args []s
 	}
 	defer os.RemoveAll(tmp)
 	c.FirmwareCode, c.FirmwareVars = *code, filepath.Join(tmp, "vars.fd")
-	if err := variableStore(*vars, c.FirmwareVars, *secureBoot); err != nil {
+	if err := vm.VariableStore(*vars, c.FirmwareVars, *secureBoot); err != nil {
 		return err
 	}
 	if c.Accel != "kvm" {
@@ -103,30 +101,6 @@ func envOr(name, def string) string {
 		return v
 	}
 	return def
-}
-
-// variableStore makes the firmware's variable store: empty, or with our certificate as the only one.
-func variableStore(template, out, cert string) error {
-	b, err := os.ReadFile(template)
-	if errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("cannot find the firmware: %w: it is in the Debian package ovmf", err)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot read the firmware's variables: %w", err)
-	}
-	if cert != "" {
-		der, err := keys.CertificateDER(cert)
-		if err != nil {
-			return err
-		}
-		if b, err = ovmf.Enroll(b, ovmf.Keys{PK: der, KEK: [][]byte{der}, DB: [][]byte{der}}); err != nil {
-			return err
-		}
-	}
-	if err := os.WriteFile(out, b, 0o600); err != nil {
-		return fmt.Errorf("cannot write the firmware's variables: %w", err)
-	}
-	return nil
 }
 
 func consoleLog(name, tmp string) (*os.File, error) {

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/initddi/initddi/vmtest/command"
 )
 
 // facts is what a machine said of itself: lines by section, "initrd mounts" for one.
@@ -197,7 +199,7 @@ func (d difference) String() string {
 
 func (r *result) verdict() error {
 	if len(r.Unexplained) > 0 || len(r.Demands) > 0 {
-		return fmt.Errorf("systemd can tell stage 1 from the kernel in %d ways that nobody explained, and %d demands are not met", len(r.Unexplained), len(r.Demands))
+		return fmt.Errorf("systemd can tell stage 1 from the kernel in %d ways that nobody explained, and %d demands are not met: %w", len(r.Unexplained), len(r.Demands), command.ErrFailed)
 	}
 	return nil
 }

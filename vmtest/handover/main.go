@@ -15,30 +15,20 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"time"
 
 	"github.com/initddi/initddi/internal/keys"
-	"github.com/initddi/initddi/internal/ovmf"
 	"github.com/initddi/initddi/internal/swtpm"
 	"github.com/initddi/initddi/internal/terminal"
 	"github.com/initddi/initddi/internal/vm"
+	"github.com/initddi/initddi/vmtest/command"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Args[1:])
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "handover:", err)
-		os.Exit(1)
-	}
-}
+func main() { command.Main("handover", run) }
 
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("handover", flag.ContinueOnError)
@@ -113,7 +103,7 @@ func (w way) boot(ctx context.Context, build string) error {
 	}
 	defer os.RemoveAll(tmp)
 	vars := filepath.Join(tmp, "vars.fd")
-	if err := enrol(vars, keys.In(filepath.Join(build, "keys"), keys.SecureBoot).Cert); err != nil {
+	if err := vm.VariableStore("/usr/share/OVMF/OVMF_VARS_4M.fd", vars, keys.In(filepath.Join(build, "keys"), keys.SecureBoot).Cert); err != nil {
 		return err
 	}
 	tpm, err := swtpm.ForMachine(ctx, tmp)
@@ -140,26 +130,6 @@ func (w way) boot(ctx context.Context, build string) error {
 	}
 	if err := os.WriteFile(w.report(build), text, 0o644); err != nil {
 		return fmt.Errorf("cannot keep the machine's report: %w", err)
-	}
-	return nil
-}
-
-// enrol makes a variable store with Secure Boot on and one certificate.
-func enrol(out, cert string) error {
-	const empty = "/usr/share/OVMF/OVMF_VARS_4M.fd"
-	b, err := os.ReadFile(empty)
-	if err != nil {
-		return fmt.Errorf("cannot find the firmware (Debian package ovmf): %w", err)
-	}
-	der, err := keys.CertificateDER(cert)
-	if err != nil {
-		return err
-	}
-	if b, err = ovmf.Enroll(b, ovmf.Keys{PK: der, KEK: [][]byte{der}, DB: [][]byte{der}}); err != nil {
-		return err
-	}
-	if err := os.WriteFile(out, b, 0o600); err != nil {
-		return fmt.Errorf("cannot write the firmware's variables: %w", err)
 	}
 	return nil
 }

@@ -44,13 +44,11 @@ func gather() []string {
 		name   string
 		option int
 	}{
-		{"dumpable", unix.PR_GET_DUMPABLE}, {"keepcaps", unix.PR_GET_KEEPCAPS}, {"securebits", unix.PR_GET_SECUREBITS}, {"subreaper", 0}, {"timerslack", unix.PR_GET_TIMERSLACK},
+		{"dumpable", unix.PR_GET_DUMPABLE}, {"keepcaps", unix.PR_GET_KEEPCAPS}, {"securebits", unix.PR_GET_SECUREBITS}, {"timerslack", unix.PR_GET_TIMERSLACK},
 		{"no-new-privs", unix.PR_GET_NO_NEW_PRIVS}, {"thp-disable", unix.PR_GET_THP_DISABLE}, {"io-flusher", unix.PR_GET_IO_FLUSHER},
 	} {
-		if o.option != 0 {
-			n, err := unix.PrctlRetInt(o.option, 0, 0, 0, 0)
-			lines = append(lines, fmt.Sprintf("prctl %s %d %v", o.name, n, err))
-		}
+		n, err := unix.PrctlRetInt(o.option, 0, 0, 0, 0)
+		lines = append(lines, fmt.Sprintf("prctl %s %d %v", o.name, n, err))
 	}
 	mounted := exists("/proc/self/status")
 	if !mounted {
