@@ -116,12 +116,7 @@ func twoVersions() Disk {
 
 // debianIsWell judges what the demonstration reports of itself.
 func debianIsWell(report string) []string {
-	got := map[string]string{}
-	for line := range strings.SplitSeq(report, "\n") {
-		if k, v, ok := strings.Cut(strings.TrimRight(line, "\r"), "="); ok {
-			got[k] = v
-		}
-	}
+	got := reported(report)
 	var wrong []string
 	for _, want := range [][2]string{{"state", "running"}, {"failed-units", "0"}, {"jobs", "0"}, {"trouble", "0"}, {"esp", "rw"}, {"esp-uuid-devices", "1"}, {"blessed", "good"}, {"done", "1"}} {
 		// Behind a colon there is more for people.

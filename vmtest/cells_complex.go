@@ -115,12 +115,7 @@ func (c Cell) doing(script string) Cell {
 // isWell judges what the real system reports of itself; more are further facts that must be as they are here.
 func isWell(more map[string]string) func(string) []string {
 	return func(report string) []string {
-		got := map[string]string{}
-		for line := range strings.SplitSeq(report, "\n") {
-			if k, v, ok := strings.Cut(strings.TrimRight(line, "\r"), "="); ok {
-				got[k] = v
-			}
-		}
+		got := reported(report)
 		want := map[string]string{"state": "running", "failed-units": "0", "jobs": "0", "trouble": "", "multi-user": "active", "pid1": "systemd", "dm": "No devices found;", "loops": "",
 			"esp": "rw", "stage1-in-journal": "1", "done": "1"}
 		if _, ok := got["script-status"]; ok {
@@ -181,6 +176,9 @@ func cellsComplex() []Cell {
 	return slices.Concat(cellsUnlock(), cells, cellsAgain())
 }
 
+// mountESP is a line of a script that the real system runs, in which the partition that stage 1 booted from is mounted where the report had it.
+const mountESP = `mount "/dev/disk/by-partuuid/$(sed -n 's/^ *"boot_partition": "\(.*\)",*$/\1/p' /run/initddi/boot.json)" /run/esp`
+
 // cellsAgain are those in which the real system starts anew without the firmware's help.
 func cellsAgain() []Cell {
 	root := "root=UUID=" + rootUUID
@@ -189,7 +187,7 @@ func cellsAgain() []Cell {
 		doing(`case $1 in
 0) echo end=soft-reboot ;;
 1)
-	mount "/dev/disk/by-partuuid/$(sed -n 's/^ *"boot_partition": "\(.*\)",*$/\1/p' /run/initddi/boot.json)" /run/esp
+	` + mountESP + `
 	kexec -s -l /run/esp/kexec/linux --initrd=/run/esp/kexec/stage1 --append="$(cat /proc/cmdline) again"
 	umount /run/esp
 	echo end=kexec ;;
@@ -218,7 +216,7 @@ fi
 	}
 	pcr7 := realRoot("luks-tpm2", "LUKS2 that a person unlocks once, and from then on the TPM (PCR 7); a credential sealed to that TPM on the ESP reaches a service", root, Disk{Volume: "luks"}).saying(dm).
 		doing(enroll("--tpm2-pcrs=7") + `if [ "$1" = 0 ]; then
-	mount "/dev/disk/by-partuuid/$(sed -n 's/^ *"boot_partition": "\(.*\)",*$/\1/p' /run/initddi/boot.json)" /run/esp
+	` + mountESP + `
 	mkdir -p /run/esp/loader/credentials
 	echo sealed-and-opened | systemd-creds encrypt --with-key=tpm2 --name=cell.sealed - /run/esp/loader/credentials/cell.sealed.cred
 	umount /run/esp

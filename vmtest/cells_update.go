@@ -33,9 +33,8 @@ func imagesUpdate() []Image {
 
 // updating is a machine that runs version 1 of a system, and its second disk with what there is to be had.
 func updating(more []Place, available ...Place) []Disk {
-	kept := func(string) error { return nil }
 	places := append([]Place{{Path: "/loader/ddi/debian_1.raw", Image: "debian-update-1"}, {Path: "/loader/ddi/tool.sysext.raw.v/tool_1.sysext.raw", Image: "update-tool"}}, more...)
-	return []Disk{{ESPSize: 512 << 20, Place: places, Alter: kept}, {Seed: 2, Place: available}}
+	return []Disk{{ESPSize: 512 << 20, Place: places}, {Seed: 2, Place: available}}
 }
 
 // cellsUpdate are systems that are updated while they run, and images that are destroyed under them.
@@ -66,7 +65,7 @@ func cellsUpdate() []Cell {
 	}
 	cells = append(cells, cellsRemoved()...)
 	for i := range cells {
-		cells[i].Group, cells[i].Firmware = "update", SecureBoot
+		cells[i].Group, cells[i].Firmware, cells[i].Keep = "update", SecureBoot, true
 	}
 	return cells
 }
@@ -74,9 +73,8 @@ func cellsUpdate() []Cell {
 // cellsRemoved remove the file of the running image from the ESP and use its blocks, and boot again.
 func cellsRemoved() []Cell {
 	removed := func(name, doc, cmdline, must string) Cell {
-		kept := func(string) error { return nil }
 		return Cell{Name: name, Doc: doc, Cmdline: cmdline, Verdict: Entered,
-			Disks: []Disk{{ESPSize: 64 << 20, Alter: kept, Place: []Place{{Path: "/loader/ddi/os_10.raw", Image: "payload10"}, {Path: "/loader/ddi/os_9.raw", Image: "signed9"}}}},
+			Disks: []Disk{{ESPSize: 64 << 20, Place: []Place{{Path: "/loader/ddi/os_10.raw", Image: "payload10"}, {Path: "/loader/ddi/os_9.raw", Image: "signed9"}}}},
 			Must:  []string{"entering vda1:/loader/ddi/os_10.raw", guest.Sentence, "marker: removed /loader/ddi/os_10.raw, then " + must, "is corrupted"},
 			Again: []Again{{Verdict: Entered, Must: []string{"the boot before this one ", "entering vda1:/loader/ddi/os_9.raw", guest.Sentence}, MustNot: []string{"os_10.raw"}}},
 		}

@@ -156,20 +156,29 @@ func (w *Workshop) RootHash(ctx context.Context, name string) (string, error) {
 	return hex.EncodeToString(append(data.UUID[:], hash.UUID[:]...)), nil
 }
 
-// parts returns the data and the hash partition of an image of ours, with 512-byte sectors; those for x86-64 if it has any.
-func parts(path string) (data, hash gpt.Partition, err error) {
+// tableOf reads the partition table of an image or of a disk.
+func tableOf(path string) (*gpt.Table, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return data, hash, err
+		return nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return data, hash, err
+		return nil, err
 	}
 	table, err := gpt.Read(f, info.Size(), 0)
 	if err != nil {
-		return data, hash, fmt.Errorf("cannot read %s: %w", path, err)
+		return nil, fmt.Errorf("cannot read %s: %w", path, err)
+	}
+	return table, nil
+}
+
+// parts returns the data and the hash partition of an image of ours, with 512-byte sectors; those for x86-64 if it has any.
+func parts(path string) (data, hash gpt.Partition, err error) {
+	table, err := tableOf(path)
+	if err != nil {
+		return data, hash, err
 	}
 	for _, arch := range []gpt.Arch{gpt.ARM64, gpt.X86_64} {
 		for _, p := range table.Partitions {

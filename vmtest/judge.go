@@ -194,3 +194,14 @@ func facts(report string) (*guest.Facts, error) {
 	}
 	return nil, errors.New("the marker did not report")
 }
+
+// reported returns what a booted system wrote to its second serial port, as lines "key=value".
+func reported(text string) map[string]string {
+	out := map[string]string{}
+	for line := range strings.SplitSeq(text, "\n") {
+		if k, v, ok := strings.Cut(strings.TrimRight(line, "\r"), "="); ok {
+			out[k] = v
+		}
+	}
+	return out
+}

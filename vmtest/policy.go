@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/keys"
 	"github.com/initddi/initddi/internal/program"
 	"github.com/initddi/initddi/internal/uki"
@@ -129,16 +128,7 @@ func espOf(disk string) (string, error) {
 }
 
 func espOffset(disk string) (int64, error) {
-	f, err := os.Open(disk)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return 0, err
-	}
-	table, err := gpt.Read(f, info.Size(), 0)
+	table, err := tableOf(disk)
 	if err != nil {
 		return 0, err
 	}

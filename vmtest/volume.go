@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hugelgupf/vmtest/qemu"
-
 	"github.com/initddi/initddi/internal/esp"
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/vm"
@@ -166,19 +164,10 @@ func (w *Workshop) workbench(ctx context.Context, v Volume, source, dir string) 
 	if err != nil {
 		return err
 	}
-	fns, err := config.Options(ctx)
-	if err != nil {
-		return errors.Join(asMissing(err), log.Close())
-	}
-	fns = append(fns, qemu.WithSerialOutput(log), qemu.WithVMTimeout(workbenchLimit))
-	machine, err := qemu.StartContext(ctx, qemu.ArchAMD64, fns...)
-	if err != nil {
-		return asMissing(err)
-	}
-	err = machine.Wait()
+	err = config.Run(ctx, log, workbenchLimit)
 	report, rerr := os.ReadFile(config.Report)
 	if rerr != nil || !strings.Contains(string(report), "done") {
-		return fmt.Errorf("cannot make volume %s: %w; see %s", v.Name, errors.Join(err, rerr, errors.New("the workbench did not end its script")), w.LogOf(cell))
+		return asMissing(fmt.Errorf("cannot make volume %s: %w; see %s", v.Name, errors.Join(err, rerr, errors.New("the workbench did not end its script")), w.LogOf(cell)))
 	}
 	return nil
 }

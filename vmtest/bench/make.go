@@ -301,21 +301,31 @@ func (w *workshop) tree(ctx context.Context, unused int) (string, error) {
 	return tree, f.Close()
 }
 
-// root returns the UUID of the image's root partition.
-func (d *ddi) root() (guid.GUID, error) {
+// open opens the image and reads its partition table.
+func (d *ddi) open() (*os.File, *gpt.Table, error) {
 	f, err := os.Open(d.file)
 	if err != nil {
-		return guid.GUID{}, fmt.Errorf("cannot read the image: %w", err)
+		return nil, nil, fmt.Errorf("cannot read the image: %w", err)
+	}
+	info, err := f.Stat()
+	var table *gpt.Table
+	if err == nil {
+		table, err = gpt.Read(f, info.Size(), 512)
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, fmt.Errorf("cannot read the image: %w", err)
+	}
+	return f, table, nil
+}
+
+// root returns the UUID of the image's root partition.
+func (d *ddi) root() (guid.GUID, error) {
+	f, table, err := d.open()
+	if err != nil {
+		return guid.GUID{}, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return guid.GUID{}, fmt.Errorf("cannot read the image: %w", err)
-	}
-	table, err := gpt.Read(f, info.Size(), 512)
-	if err != nil {
-		return guid.GUID{}, fmt.Errorf("cannot read the image: %w", err)
-	}
 	for _, p := range table.Partitions {
 		if what, _, _ := gpt.Lookup(p.Type); what == gpt.Root {
 			return p.UUID, nil
@@ -326,19 +336,11 @@ func (d *ddi) root() (guid.GUID, error) {
 
 // dmTable returns the table with which the kernel makes the image's verity device by itself, if the image is its first disk.
 func (d *ddi) dmTable() (string, error) {
-	f, err := os.Open(d.file)
+	f, table, err := d.open()
 	if err != nil {
-		return "", fmt.Errorf("cannot read the image: %w", err)
+		return "", err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return "", fmt.Errorf("cannot read the image: %w", err)
-	}
-	table, err := gpt.Read(f, info.Size(), 512)
-	if err != nil {
-		return "", fmt.Errorf("cannot read the image: %w", err)
-	}
 	node := map[gpt.Designator]string{}
 	var super []byte
 	for _, p := range table.Partitions {
