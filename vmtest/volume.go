@@ -26,9 +26,7 @@ import (
 // driver for disks is needed here, and what is unlocked later was made by the programs that unlock it.
 type Volume struct {
 	Name string `json:"name"`
-	// Of names the volume that the workbench has as /dev/vdc; default "ext4", the root as a bare file system.
-	Of string `json:"of,omitempty"`
-	// Script is what the shell does, with functions of [workbenchPrelude]; the disks to be filled are /dev/vdd and following.
+	// Script is what the shell does, with functions of [workbenchPrelude]; the root as a bare file system is /dev/vdc, the disks to be filled are /dev/vdd and following.
 	Script string `json:"script"`
 	// Sizes are those of the disks, in MiB. A disk is named by the volume's name and its number from 0, "raid/1", the first by the name alone.
 	Sizes []int64 `json:"sizes"`
@@ -68,11 +66,7 @@ func (w *Workshop) Volume(ctx context.Context, name string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("cannot make volume %q: no table names it", name)
 	}
-	of := v.Of
-	if of == "" {
-		of = "ext4"
-	}
-	source, err := w.Volume(ctx, of)
+	source, err := w.Volume(ctx, "ext4")
 	if err != nil {
 		return "", err
 	}
@@ -176,9 +170,8 @@ func (w *Workshop) workbench(ctx context.Context, v Volume, source, dir string) 
 type Part struct {
 	// Type is that of the partition.
 	Type gpt.Designator `json:"type"`
-	// Volume names what is in it; without one it is Size MiB of nothing.
-	Volume string `json:"volume,omitempty"`
-	Size   int64  `json:"size,omitempty"`
+	// Volume names what is in it.
+	Volume string `json:"volume"`
 }
 
 // behind adds the disk's further partitions.
@@ -188,14 +181,11 @@ func (w *Workshop) behind(ctx context.Context, d Disk, o esp.Options) (esp.Optio
 		if !ok {
 			return o, fmt.Errorf("cannot make a partition of type %s", p.Type)
 		}
-		part := esp.Partition{Type: kind, Name: string(p.Type), Size: p.Size << 20}
-		if p.Volume != "" {
-			var err error
-			if part.Source, err = w.Volume(ctx, p.Volume); err != nil {
-				return o, err
-			}
+		source, err := w.Volume(ctx, p.Volume)
+		if err != nil {
+			return o, err
 		}
-		o.Partitions = append(o.Partitions, part)
+		o.Partitions = append(o.Partitions, esp.Partition{Type: kind, Name: string(p.Type), Source: source})
 	}
 	return o, nil
 }
