@@ -141,7 +141,7 @@ func runUnits(ctx context.Context, s *suite) error {
 }
 
 func runNamespace(ctx context.Context, s *suite) error {
-	return s.goTest(ctx, []string{"INITDDI_NS=1"}, "-count=1", "-run", "^TestNS", "-exec", "unshare -Urmn", "./internal/...", "./vmtest/attack")
+	return s.goTest(ctx, []string{"INITDDI_NS=1"}, "-count=1", "-run", "^TestNS", "-exec", "unshare -Urmn", "./internal/...", "./cmds/sysextmerge", "./vmtest/attack")
 }
 
 // target is a fuzz target of a package.
