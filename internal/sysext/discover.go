@@ -95,6 +95,9 @@ func newImage(root *os.File, f layers.Found, where string) (Image, error) {
 		img.Type = "block"
 	case img.info.Subvolume:
 		img.Type, img.Time = "subvolume", img.info.Birth
+		if t, err := files.SubvolumeTime(inroot.ThroughProc(h)); err == nil {
+			img.Time = t
+		}
 	default:
 		img.Type, img.Time = "directory", img.info.Birth
 	}

@@ -13,7 +13,7 @@ import (
 // file is a file of a tree that is made for a case.
 type file struct {
 	Path   string            `json:"path"`           // below the fake root
-	Kind   string            `json:"kind,omitempty"` // "" a file, "dir", "link", "char", "whiteout", "fifo", "mount": a tmpfs, "bind": a file over a file
+	Kind   string            `json:"kind,omitempty"` // "" a file, "dir", "link", "char", "whiteout", "fifo", "mount": a tmpfs, "bind": a file over a file, "subvolume"
 	Text   string            `json:"text,omitempty"` // content, or where a link leads
 	Mode   uint32            `json:"mode,omitempty"`
 	Owner  int               `json:"owner,omitempty"`
@@ -80,6 +80,7 @@ func generate(seed uint64, id int) *testCase {
 	}
 	g.submounts()
 	g.steps()
+	g.subvolumes()
 	return g.c
 }
 

@@ -28,7 +28,7 @@ func TestGenerate(t *testing.T) {
 			traits[trait]++
 		}
 	}
-	for _, trait := range []string{"no root", "mutable", "link", "versions", "submounts", "initrd", "syntax", "force", "mask", "image"} {
+	for _, trait := range []string{"no root", "mutable", "link", "versions", "submounts", "initrd", "syntax", "force", "mask", "image", "subvolumes"} {
 		if traits[trait] < 5 {
 			t.Errorf("%d of 500 cases have the trait %q", traits[trait], trait)
 		}

@@ -105,7 +105,7 @@ func work(ctx context.Context, o *options, w io.Writer) error {
 	if _, err := fmt.Sscanf(o.worker, "%d/%d %s", &n, &m, &program); err != nil {
 		return err
 	}
-	s := &stage{tree: o.tree}
+	s := &stage{tree: o.tree, noSubvolumes: missingForSubvolumes() != ""}
 	if err := s.setUp(program); err != nil {
 		return err
 	}
@@ -178,6 +178,9 @@ func (o *options) report(ctx context.Context, w io.Writer, program string) error
 	start := time.Now()
 	if !o.json {
 		fmt.Fprintf(w, "%d cases of seed %d; one of them again: --seed %d --only ID\n", o.cases, o.seed, o.seed)
+		if missing := missingForSubvolumes(); missing != "" {
+			fmt.Fprintf(w, "SKIP subvolumes, which are directories here: missing: %s\n", missing)
+		}
 	}
 	results, errs := make(chan result), make(chan error)
 	for n := range o.workers {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -126,9 +127,21 @@ func (s *stage) do(ctx context.Context, c *testCase, verb string, tool int) (out
 		o.state["stdout"] = out
 		return o, nil
 	}
-	o.state["json"], err = normalStatus(out)
-	return o, err
+	if o.state["json"], err = normalStatus(out); err != nil {
+		return o, err
+	}
+	if out, said, status, err = s.command(ctx, c, tool, "status", "--no-pager", "--json=off"); err != nil || status != 0 {
+		return o, fmt.Errorf("cannot run status: %w: %d %s", err, status, said)
+	}
+	o.state["table"] = blanksAtEnd.ReplaceAllString(anyTime.ReplaceAllString(out, "(a time)"), "")
+	return o, nil
 }
+
+// anyTime matches a time in a table, blanksAtEnd what cannot be seen in one.
+var (
+	anyTime     = regexp.MustCompile(`[A-Z][a-z]{2} \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC`)
+	blanksAtEnd = regexp.MustCompile(`(?m) +$`)
+)
 
 // normalStatus checks the times of a status, which differ, and leaves them out.
 func normalStatus(text string) (string, error) {

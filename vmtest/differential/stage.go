@@ -21,6 +21,8 @@ import (
 // stage is where cases are played: the tree of a Debian with systemd's tools, in this process's own mount namespace.
 type stage struct {
 	tree string // where the tree is; the tools run in it
+	// noSubvolumes says that this machine can make none: they are directories then.
+	noSubvolumes bool
 }
 
 // setUp makes the tree a system that tools can run in. Its own directories are left alone: what is written goes to memory.
@@ -67,7 +69,13 @@ func (s *stage) build(c *testCase) error {
 	if err := os.MkdirAll(s.tree+fakeRoot, 0o755); err != nil {
 		return err
 	}
-	if err := unix.Mount("tmpfs", s.tree+fakeRoot, "tmpfs", 0, "mode=0755"); err != nil {
+	var err error
+	if c.is("subvolumes") && !s.noSubvolumes {
+		err = mountBtrfs(s.tree + fakeRoot)
+	} else {
+		err = unix.Mount("tmpfs", s.tree+fakeRoot, "tmpfs", 0, "mode=0755")
+	}
+	if err != nil {
 		return fmt.Errorf("cannot make the fake root: %w", err)
 	}
 	return s.make(c, c.Files)
@@ -102,8 +110,10 @@ func (s *stage) makeOne(c *testCase, f file) error {
 	switch {
 	case f.Kind == "mount", f.Kind == "bind":
 		return s.mount(c, f, root, rest, full)
-	case f.Kind == "dir":
-		if !exists {
+	case f.Kind == "dir" || f.Kind == "subvolume":
+		if !exists && f.Kind == "subvolume" && !s.noSubvolumes {
+			err = makeSubvolume(full)
+		} else if !exists {
 			err = root.Mkdir(rest, 0o755)
 		} else if info, serr := root.Lstat(rest); serr == nil && !info.IsDir() {
 			return nil

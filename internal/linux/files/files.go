@@ -140,3 +140,33 @@ func Trim(path string) (int64, error) {
 	}
 	return int64(r.length), nil
 }
+
+// getSubvolInfo is BTRFS_IOC_GET_SUBVOL_INFO, _IOR(0x94, 60, struct btrfs_ioctl_get_subvol_info_args) of linux/btrfs.h (Linux 4.18).
+const getSubvolInfo = 0x81f8943c
+
+// SubvolumeTime returns when the btrfs subvolume at path was made. [Info.Birth] of a snapshot's root is that of what it was taken of.
+func SubvolumeTime(path string) (time.Time, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer f.Close()
+	type timespec struct {
+		sec  uint64
+		nsec uint32
+	}
+	var info struct {
+		tree               uint64
+		name               [256]byte
+		parent, dir        uint64
+		generation, flags  uint64
+		uuids              [3][16]byte
+		transids           [4]uint64
+		ctime, otime, s, r timespec
+		reserved           [8]uint64
+	}
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), getSubvolInfo, uintptr(unsafe.Pointer(&info))); errno != 0 {
+		return time.Time{}, fmt.Errorf("cannot ask about the subvolume %s: %w", path, errno)
+	}
+	return time.Unix(int64(info.otime.sec), int64(info.otime.nsec)), nil
+}

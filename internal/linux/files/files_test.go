@@ -48,6 +48,12 @@ func TestLook(t *testing.T) {
 	if d, err := Look("/dev/null"); err != nil || d.Mode.IsRegular() || d.Mode.IsDir() {
 		t.Errorf("%+v, %v", d, err)
 	}
+	if when, err := SubvolumeTime(t.TempDir() + "/missing"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%v, %v", when, err)
+	}
+	if when, err := SubvolumeTime("/proc/self"); !errors.Is(err, unix.ENOTTY) { // of real ones it is a matter of vmtest/differential
+		t.Errorf("%v, %v", when, err)
+	}
 	if d, err := Look("/proc/self"); err != nil || d.Subvolume {
 		t.Errorf("%+v, %v", d, err)
 	}
