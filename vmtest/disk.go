@@ -35,6 +35,12 @@ type starter struct {
 	Kernel, Initrd, Cmdline string
 }
 
+// Where a firmware looks for what it starts (UEFI 2.10, section 3.5.1.1), and systemd-boot for UKIs.
+const (
+	firstPath = "/EFI/BOOT/BOOTX64.EFI"
+	ukiPath   = "/EFI/Linux/initddi.efi"
+)
+
 // partUUID returns the PARTUUID of the ESP of disks with that seed.
 func partUUID(seed int) guid.GUID { return guid.GUID{0: 0x17, 6: 0x40, 8: 0x80, 15: byte(seed)} }
 
@@ -51,8 +57,16 @@ func (w *Workshop) Disk(ctx context.Context, d Disk, s starter) (string, error) 
 		o.Seed = guid.GUID{0: 0x17, 15: byte(d.Seed)}
 	}
 	var err error
-	if s.UKI != "" && d.Extended == nil {
-		o.Files = append(o.Files, esp.File{Path: "/EFI/BOOT/BOOTX64.EFI", Source: s.UKI})
+	switch {
+	case s.UKI == "" || d.Extended != nil:
+	case d.Loader:
+		loader, err := w.Loader(ctx)
+		if err != nil {
+			return "", err
+		}
+		o.Files = append(o.Files, esp.File{Path: firstPath, Source: loader}, esp.File{Path: ukiPath, Source: s.UKI})
+	default:
+		o.Files = append(o.Files, esp.File{Path: firstPath, Source: s.UKI})
 	}
 	if s.Kernel != "" {
 		config := fmt.Sprintf("SERIAL 0\nDEFAULT initddi\nLABEL initddi\n LINUX /linux\n INITRD /stage1\n APPEND %s\n", s.Cmdline)
@@ -120,6 +134,14 @@ func (w *Workshop) files(ctx context.Context, d Disk, places []Place) ([]esp.Fil
 			out = append(out, esp.File{Path: p.Path, Source: source})
 			continue
 		}
+		if p.UKI != "" {
+			source, err := w.placedUKI(ctx, p)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, esp.File{Path: p.Path, Source: source})
+			continue
+		}
 		if p.Image == "" {
 			out = append(out, esp.File{Path: p.Path, Data: []byte(p.Text)})
 			if p.SignedBy == "" {
@@ -178,8 +200,8 @@ func (w *Workshop) extend(ctx context.Context, d Disk, s starter, o esp.Options)
 		if err != nil {
 			return o, err
 		}
-		o.Files = append(o.Files, esp.File{Path: "/EFI/BOOT/BOOTX64.EFI", Source: loader})
-		files = append(files, esp.File{Path: "/EFI/Linux/initddi.efi", Source: s.UKI})
+		o.Files = append(o.Files, esp.File{Path: firstPath, Source: loader})
+		files = append(files, esp.File{Path: ukiPath, Source: s.UKI})
 	}
 	key := []any{w.self, o.Seed, o.SectorSize, files}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%v", key))

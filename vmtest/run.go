@@ -51,6 +51,10 @@ func (w *Workshop) Run(ctx context.Context, c *Cell) ([]*Outcome, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(tpmState(config))
+	before, err := c.sums(config)
+	if err != nil {
+		return nil, err
+	}
 	var out []*Outcome
 	for n := range 1 + len(c.Again) {
 		// What is not in the variable store of the firmware is forgotten in between.
@@ -72,6 +76,7 @@ func (w *Workshop) Run(ctx context.Context, c *Cell) ([]*Outcome, error) {
 		if c.After != nil {
 			o.After = c.After(paths(config.Disks))
 		}
+		o.After = append(o.After, c.changed(config, before)...)
 		out = append(out, o)
 	}
 	return out, nil

@@ -124,7 +124,7 @@ func (w *Workshop) modules(ctx context.Context, s *Stage1, k *kernel) (*kmodules
 	if slices.ContainsFunc(kmodules.Classes(), func(c kmodules.Class) bool { return c.IsNetwork() && slices.Contains(s.Classes, c.Name) }) {
 		o.OptionalFeatures = append(o.OptionalFeatures, kmodules.NetworkFeatures()...)
 	}
-	if s.Config == "extensions" {
+	if s.Config == "extensions" || s.Config == "debug" {
 		o.Features = append(o.Features, "overlay")
 	}
 	if s.FileSystems == nil {
@@ -199,6 +199,17 @@ func (w *Workshop) UKI(ctx context.Context, c *Cell, cmdline string) (string, er
 		}
 		return uki.Sign(ctx, tmp, tmp, pair.Key, pair.Cert, uki.SignOptions{})
 	})
+}
+
+// placedUKI returns a signed UKI that lies on a disk beside the one of the cell.
+func (w *Workshop) placedUKI(ctx context.Context, p Place) (string, error) {
+	sum := sha256.Sum256([]byte(p.UKI + " " + p.Cmdline))
+	c := &Cell{Name: fmt.Sprintf("placed-%x", sum[:4]), Stage1: p.UKI, Cmdline: p.Cmdline}
+	cmdline, err := w.cmdline(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	return w.UKI(ctx, c, cmdline)
 }
 
 // signatureOf returns the detached signature of a text that is placed.

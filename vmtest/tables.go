@@ -26,6 +26,7 @@ func Cells() []Cell {
 		cellsLocked(),
 		cellsStays(),
 		cellsExtensions(),
+		cellsShared(),
 		cellsTPM(),
 		cellsStorage(),
 		cellsKernel(),
@@ -37,7 +38,7 @@ func Cells() []Cell {
 
 // Images returns the images that cells can place.
 func Images() []Image {
-	return slices.Concat(imagesRollback(), imagesUpdate(), imagesChain(), imagesRefuse(), imagesTrust(), imagesNBD(), imagesTPM(), imagesStorage(), imagesComplex(), imagesExtensions(), imagesStays())
+	return slices.Concat(imagesRollback(), imagesUpdate(), imagesChain(), imagesRefuse(), imagesTrust(), imagesNBD(), imagesTPM(), imagesStorage(), imagesComplex(), imagesExtensions(), imagesShared(), imagesStays())
 }
 
 // Stages returns the stages 1 that cells can boot.

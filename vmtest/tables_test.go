@@ -88,13 +88,22 @@ func checkCell(t *testing.T, c *Cell, images map[string]Image, stages map[string
 		b.Again, b.Dialogue, b.Report = nil, nil, nil
 		checkCell(t, b, images, stages)
 	}
+	if c.Unchanged != nil && (!c.Keep || len(c.Disks) == 0) {
+		t.Errorf("cell %s looks for changes on a disk that keeps none", c.Name)
+	}
 	if c.SMBIOS != nil && c.Firmware != SecureBoot {
 		t.Errorf("cell %s has SMBIOS strings, and no stub that reads them", c.Name)
 	}
 	for _, d := range c.Disks {
+		if d.Loader && (d.Extended != nil || c.Firmware != SecureBoot && c.Firmware != UEFI) {
+			t.Errorf("cell %s has a boot loader that nothing starts, or has it already", c.Name)
+		}
 		for _, p := range d.Place {
-			if given := len(slices.DeleteFunc([]string{p.Image, p.Text, p.Addon, p.Kernel, p.Stage1}, func(s string) bool { return s == "" })); given != 1 {
+			if given := len(slices.DeleteFunc([]string{p.Image, p.Text, p.Addon, p.Kernel, p.Stage1, p.UKI}, func(s string) bool { return s == "" })); given != 1 {
 				t.Errorf("cell %s: %s is to hold %d of an image, a text and an addon, wanted one thing", c.Name, p.Path, given)
+			}
+			if p.UKI != "" && !stages[p.UKI] {
+				t.Errorf("cell %s places a UKI of stage 1 %q, which no table names", c.Name, p.UKI)
 			}
 			if _, ok := images[p.Image]; p.Image != "" && !ok {
 				t.Errorf("cell %s places image %q, which no table names", c.Name, p.Image)

@@ -47,7 +47,10 @@ func (i Image) osRelease() string {
 	if i.Tree == "other" {
 		id = "other"
 	}
-	release := "ID=" + id + "\nNAME=\"initddi test image\"\nVERSION_ID=13\n"
+	release := "ID=" + id + "\nNAME=\"initddi test image\"\n"
+	if !strings.Contains(i.Release, "VERSION_ID=") {
+		release += "VERSION_ID=13\n"
+	}
 	if i.Version != "" {
 		release += "IMAGE_VERSION=" + i.Version + "\n"
 	}

@@ -101,6 +101,8 @@ type Cell struct {
 	Keep bool `json:"keep,omitempty"`
 	// After judges the disks when the machine has ended.
 	After func(disks []string) []string `json:"-"`
+	// Unchanged are files on the first disk's ESP that every boot must leave as they were, byte for byte.
+	Unchanged []string `json:"unchanged,omitempty"`
 	// Dialogue is what a person at the console does.
 	Dialogue []Line `json:"dialogue,omitempty"`
 	// Meanwhile is done before the first line is typed, to the files of the machine's disks, which are private then.
@@ -173,6 +175,8 @@ type Disk struct {
 	Label string `json:"label,omitempty"`
 	// Extended is what lies on an XBOOTLDR partition behind the ESP, if anything does. There the UKI is too, and systemd-boot on the ESP.
 	Extended []Place `json:"extended,omitempty"`
+	// Loader has the firmware start systemd-boot, and that the UKI, as /EFI/Linux/initddi.efi, or another.
+	Loader bool `json:"loader,omitempty"`
 	// Late is how long after stage 1 has begun the disk is plugged in.
 	Late time.Duration `json:"late,omitempty"`
 	// ReadBurst is how many bytes the disk gives as fast as ever; afterwards it is one a second, so that it does not answer. 0 is no limit.
@@ -181,7 +185,7 @@ type Disk struct {
 	Alter func(file string) error `json:"-"`
 }
 
-// Place is a file on the ESP: an image, some text, an addon, a kernel or a stage 1.
+// Place is a file on the ESP: an image, some text, an addon, a kernel, a stage 1 or a UKI.
 type Place struct {
 	Path  string `json:"path"`
 	Image string `json:"image,omitempty"`
@@ -193,6 +197,9 @@ type Place struct {
 	// Kernel names a kernel, which is signed by our key, Stage1 a stage 1 for the cloud kernel: what kexec is given.
 	Kernel string `json:"kernel,omitempty"`
 	Stage1 string `json:"stage1,omitempty"`
+	// UKI names the stage 1 of a signed UKI, Cmdline is what its command line has beside what every cell's has.
+	UKI     string `json:"uki,omitempty"`
+	Cmdline string `json:"cmdline,omitempty"`
 }
 
 // Image is a boot image, or something that is nearly one.
@@ -217,7 +224,7 @@ type Image struct {
 	Compress string `json:"compress,omitempty"`
 	// Version goes into os-release as IMAGE_VERSION, and makes the root hash another.
 	Version string `json:"version,omitempty"`
-	// Release are more lines of os-release.
+	// Release are more lines of os-release; with VERSION_ID= among them that is not 13.
 	Release string `json:"release,omitempty"`
 	// Files are the texts of files in a tree of kind "files", by path; below usr/bin they are programs.
 	Files map[string]string `json:"files,omitempty"`

@@ -382,7 +382,8 @@ func (g *gatherer) payload() {
 }
 
 // obey does what words on the kernel command line ask for: "marker.bless" tells stage 1 that all is well, "marker.define=LEVEL" sets the first
-// rollback floor, and "marker.record=TEXT" leaves TEXT as the record of attempts, as an attacker might have.
+// rollback floor, "marker.oneshot=ENTRY" has systemd-boot start that entry once, as bootctl set-oneshot does, and "marker.record=TEXT" leaves
+// TEXT as the record of attempts, as an attacker might have.
 func (g *gatherer) obey() {
 	dir, err := os.OpenRoot(efivars)
 	if err != nil {
@@ -400,6 +401,10 @@ func (g *gatherer) obey() {
 			g.note(err)
 			f, err := bless.Running().DefineFloor(floor.DefaultIndex, level)
 			fmt.Println("marker: defined:", f, err)
+		}
+		if text, ok := strings.CutPrefix(word, "marker.oneshot="); ok {
+			entry := efivar.FileName("LoaderEntryOneShot", efivar.LoaderVendor())
+			fmt.Println("marker: chose an entry for the next boot:", efivarfs.Write(dir, entry, efivar.Encode(7, efivar.EncodeString(text))))
 		}
 		if text, ok := strings.CutPrefix(word, "marker.record="); ok {
 			fmt.Println("marker: wrote a record:", efivarfs.Write(dir, name, efivar.Encode(7, []byte(text))))
