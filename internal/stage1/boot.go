@@ -456,6 +456,7 @@ func (b *boot) enter(a *resolve.Action, img *resolve.Image) error {
 	} else if tree.Designator != gpt.Usr {
 		b.warnExtra(except...)
 	}
+	b.warnModules(m, tree.Kind)
 	text := fmt.Sprintf("%s as %s", tree.Init, name)
 	b.done("handoff", end(text), "%s", text)
 	b.log.Info("entering %s after %d ms in stage 1", a.Name(), (process.Uptime() - time.Duration(b.report.Stages[0].Start)*time.Microsecond).Milliseconds())
