@@ -14,6 +14,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 
 	"github.com/initddi/initddi/internal/linux/mount"
@@ -22,6 +23,9 @@ import (
 
 // NewRoot is where the verified tree is attached in the initramfs.
 const NewRoot = "/newroot"
+
+// ExtraDir is where systemd-stub leaves what it delivers, and systemd looks for it.
+const ExtraDir = "/.extra"
 
 // carried are the mounts that go into the new root, in this order.
 var carried = [...]string{"/dev", "/proc", "/sys", "/run"}
@@ -71,6 +75,14 @@ type Next struct {
 	HasExtra, NoCredentials bool
 	// Except are files in /.extra that are not carried over: the image itself, and extensions that are merged into it.
 	Except []string
+	// Found are mounted below /.extra of a tree that has it.
+	Found []Found
+}
+
+// Found is a tree, mounted detached, that the next init finds below [ExtraDir].
+type Found struct {
+	Tree *mount.Mount
+	Path string // below the directory
 }
 
 // Enter hands over. It returns only if that failed; lost says that the initramfs was already given up by then, so that
@@ -79,6 +91,9 @@ func Enter(n Next) (lost bool, err error) {
 	defer process.Guard(&err)
 	err = assemble(n)
 	n.Tree.Close()
+	for _, f := range n.Found {
+		f.Tree.Close()
+	}
 	if err != nil {
 		return false, errors.Join(err, takeApart())
 	}
@@ -103,7 +118,10 @@ func assemble(n Next) (err error) {
 	if err := os.MkdirAll(NewRoot, 0o755); err != nil {
 		return fmt.Errorf("cannot make %s: %w", NewRoot, err)
 	}
-	extra, err := carryExtra("/.extra", n.Except)
+	extra, err := carryExtra(ExtraDir, n.Except)
+	if err == nil && extra == nil && len(n.Found) > 0 {
+		extra, err = emptyExtra()
+	}
 	if err != nil {
 		return err
 	}
@@ -151,14 +169,8 @@ func carryExtra(from string, except []string) (*mount.Mount, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", from, err)
 	}
-	m, err := mount.New(mount.Request{Type: "tmpfs", Source: "tmpfs", Options: []mount.Option{{Key: "mode", Value: "0755"}}, Attr: mount.NoSuid | mount.NoDev | mount.NoExec})
+	m, err := emptyExtra()
 	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(staging, 0o700); err != nil {
-		return nil, fmt.Errorf("cannot make %s: %w", staging, err)
-	}
-	if err := m.Attach(staging); err != nil {
 		return nil, err
 	}
 	info, err := os.Stat(from)
@@ -174,12 +186,39 @@ func carryExtra(from string, except []string) (*mount.Mount, error) {
 	return m, nil
 }
 
+// emptyExtra mounts the tmpfs at [staging].
+func emptyExtra() (*mount.Mount, error) {
+	m, err := mount.New(mount.Request{Type: "tmpfs", Source: "tmpfs", Options: []mount.Option{{Key: "mode", Value: "0755"}}, Attr: mount.NoSuid | mount.NoDev | mount.NoExec})
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(staging, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make %s: %w", staging, err)
+	}
+	if err := m.Attach(staging); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
 // placeExtra puts the copy where systemd looks for it: at /.extra if the image has that directory, else each file where it is found without.
 func placeExtra(extra *mount.Mount, n Next) error {
-	if n.HasExtra {
-		return extra.Attach(NewRoot + "/.extra")
+	if !n.HasExtra {
+		return errors.Join(passOn(staging, n.NoCredentials), mount.Unmount(staging))
 	}
-	return errors.Join(passOn(staging, n.NoCredentials), mount.Unmount(staging))
+	if err := extra.Attach(NewRoot + ExtraDir); err != nil {
+		return err
+	}
+	for _, f := range n.Found {
+		at := path.Join(NewRoot+ExtraDir, f.Path)
+		if err := os.MkdirAll(at, 0o755); err != nil {
+			return fmt.Errorf("cannot make a place below %s: %w", ExtraDir, err)
+		}
+		if err := f.Tree.Attach(at); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readDir is [os.ReadDir] without sorting, which is not needed here and some kilobytes for this type alone.

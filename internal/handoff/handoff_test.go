@@ -163,14 +163,24 @@ func TestNSEnter(t *testing.T) {
 	extra := []string{"/.extra/credentials/a.cred", "/.extra/global_credentials/a.cred", "/.extra/global_credentials/b.cred", "/.extra/sysext/x.sysext.raw", "/.extra/os-release", "/.extra/boot-secret"}
 	if mode := kerneltest.ChildMode(); mode != "" {
 		files := extra
-		if mode == "nothing" {
+		if mode == "nothing" || mode == "found alone" {
 			files = nil
 		}
-		m := initramfs(t, mode == "extra", files...)
+		hasExtra := mode == "extra" || strings.HasPrefix(mode, "found")
+		m := initramfs(t, hasExtra, files...)
+		var found []Found
+		if strings.HasPrefix(mode, "found") {
+			tmpfs(t, "/modules").Close()
+			write(t, "/modules/file", "merged", 0o644)
+			modules, err := mount.Clone("/modules", false)
+			must(t, err)
+			must(t, unix.Unmount("/modules", unix.MNT_DETACH))
+			found = []Found{{modules, "sysext/modules"}, {tmpfs(t, ""), "sysext/user/usr"}}
+		}
 		// What whoever runs the tests left open is not ours.
 		must(t, unix.CloseRange(3, 1<<20, unix.CLOSE_RANGE_CLOEXEC))
 		must(t, unix.Dup3(1, reportFD, 0))
-		lost, err := Enter(Next{Tree: m, Init: "/sbin/init", Args: []string{"single", "a b"}, Env: []string{"TERM=linux", "x="}, HasExtra: mode == "extra", NoCredentials: mode == "no credentials"})
+		lost, err := Enter(Next{Tree: m, Init: "/sbin/init", Args: []string{"single", "a b"}, Env: []string{"TERM=linux", "x="}, HasExtra: hasExtra, NoCredentials: mode == "no credentials", Found: found})
 		t.Fatal(lost, err)
 	}
 	const always = "/dev/console -rw------- |/etc/os-release -rw-r--r-- ID=test|/run/initddi/boot.json -rw-r--r-- {}"
@@ -183,6 +193,10 @@ func TestNSEnter(t *testing.T) {
 			"/run/credstore.encrypted/a -r-------- content of /.extra/credentials/a.cred|/run/credstore.encrypted/b -r-------- content of /.extra/global_credentials/b.cred|" +
 			"/run/initddi/boot.json -rw-r--r-- {}|/run/systemd/stub/boot-secret -r-------- content of /.extra/boot-secret|" +
 			"/run/systemd/stub/os-release -r--r--r-- content of /.extra/os-release", "/ /proc /dev /sys /run"},
+		"found alone": {"TERM=linux x=", "/.extra/sysext/modules/file -rw-r--r-- merged|" + always, "/ /.extra /.extra/sysext/modules /.extra/sysext/user/usr /proc /dev /sys /run"},
+		"found beside": {"TERM=linux x=", "/.extra/boot-secret -r--r----- content of /.extra/boot-secret|/.extra/credentials/a.cred -r--r----- content of /.extra/credentials/a.cred|/.extra/global_credentials/a.cred -r--r----- content of /.extra/global_credentials/a.cred|" +
+			"/.extra/global_credentials/b.cred -r--r----- content of /.extra/global_credentials/b.cred|/.extra/os-release -r--r----- content of /.extra/os-release|" +
+			"/.extra/sysext/modules/file -rw-r--r-- merged|/.extra/sysext/x.sysext.raw -r--r----- content of /.extra/sysext/x.sysext.raw|" + always, "/ /.extra /.extra/sysext/modules /.extra/sysext/user/usr /proc /dev /sys /run"},
 		"no credentials": {"TERM=linux x=", always + "|/run/systemd/stub/boot-secret -r-------- content of /.extra/boot-secret|" +
 			"/run/systemd/stub/os-release -r--r--r-- content of /.extra/os-release", "/ /proc /dev /sys /run"},
 	} {

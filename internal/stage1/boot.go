@@ -450,12 +450,13 @@ func (b *boot) enter(a *resolve.Action, img *resolve.Image) error {
 	}
 	except := append(b.carriedAlready(), inMemory(a))
 	hasExtra := false
-	if f, err := m.Open("/.extra"); err == nil {
+	if f, err := m.Open(handoff.ExtraDir); err == nil {
 		hasExtra = true
 		f.Close()
 	} else if tree.Designator != gpt.Usr {
 		b.warnExtra(except...)
 	}
+	found := b.findable(m, tree.Kind, hasExtra, extensions, except)
 	b.warnModules(m, tree.Kind)
 	text := fmt.Sprintf("%s as %s", tree.Init, name)
 	b.done("handoff", end(text), "%s", text)
@@ -471,7 +472,7 @@ func (b *boot) enter(a *resolve.Action, img *resolve.Image) error {
 	b.keepOnly(append(candidates(extensions), a.Name())...)
 	b.devices.close()
 	b.control.Close()
-	lost, err := handoff.Enter(handoff.Next{Tree: m, Usr: !whole, Initrd: tree.Kind == plan.KindInitrd, Init: tree.Init, Args: b.args, Env: b.env, HasExtra: hasExtra, NoCredentials: b.plan.NoCredentials, Except: except})
+	lost, err := handoff.Enter(handoff.Next{Tree: m, Usr: !whole, Initrd: tree.Kind == plan.KindInitrd, Init: tree.Init, Args: b.args, Env: b.env, HasExtra: hasExtra, NoCredentials: b.plan.NoCredentials, Except: except, Found: found})
 	return &EnterError{Lost: lost, Err: err}
 }
 

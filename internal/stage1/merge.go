@@ -9,8 +9,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
-	"path"
 	"slices"
 	"strings"
 
@@ -205,7 +203,7 @@ func (b *boot) mergeClass(m *mount.Mount, class layers.Class, all []bringing, im
 		if x.Class != class {
 			continue
 		}
-		g, err := b.given(x)
+		g, err := b.given(x, image.Kind)
 		if err != nil {
 			if err := b.notMerged([]bringing{x}, err); err != nil {
 				return m, err
@@ -239,7 +237,7 @@ func (b *boot) mergeClass(m *mount.Mount, class layers.Class, all []bringing, im
 	}
 	for _, x := range list {
 		if slices.Contains(merged.Used, x.Name) {
-			b.leave(x)
+			b.note(x, image.Kind)
 		}
 	}
 	return merged.Tree, nil
@@ -257,8 +255,8 @@ func sameSystem(image *resolve.Tree) func(*mount.Mount) error {
 }
 
 // given gives the devices of an extension the names under which the next init knows them, and mounts it.
-func (b *boot) given(x bringing) (sysext.Given, error) {
-	g := sysext.Given{Name: x.Name, Path: b.placeFor(x), Usr: x.image.Authentic.Designator == gpt.Usr, RootHash: hex.EncodeToString(x.image.Authentic.RootHash)}
+func (b *boot) given(x bringing, kind plan.Kind) (sysext.Given, error) {
+	g := sysext.Given{Name: x.Name, Path: placeFor(x.Class, x.Name, kind), Usr: x.image.Authentic.Designator == gpt.Usr, RootHash: hex.EncodeToString(x.image.Authentic.RootHash)}
 	// A restart would come again at the next boot: there is no other image to fall back to.
 	if err := x.up.Settle(x.device, b.plan.Corruption.DMOption()); err != nil {
 		return g, err
@@ -269,44 +267,6 @@ func (b *boot) given(x bringing) (sysext.Given, error) {
 	var err error
 	g.Tree, err = x.up.Mount(x.image.Extension.FileSystem, "/dev/mapper/"+x.device)
 	return g, err
-}
-
-// placeFor is where the next init finds an extension.
-func (b *boot) placeFor(x bringing) string { return path.Join("/run", x.Class.Plural(), x.Name) }
-
-// leave mounts an extension that was merged where the next init looks for extensions: merging again, it finds what was verified here, and
-// never the file, which is on a partition that nobody has mounted. Without it the merge is there all the same.
-func (b *boot) leave(x bringing) {
-	at := b.placeFor(x)
-	in := at
-	if x.image.Authentic.Designator == gpt.Usr {
-		in += "/usr"
-	}
-	err := os.MkdirAll(in, 0o755)
-	if err == nil {
-		var m *mount.Mount
-		if m, err = x.up.Mount(x.image.Extension.FileSystem, "/dev/mapper/"+x.device); err == nil {
-			if x.Class == layers.Confext {
-				err = m.SetAttr(mount.NoSuid|mount.NoExec, false) // as where it is merged
-			}
-			if err == nil {
-				err = m.Attach(in)
-			}
-			err = errors.Join(err, m.Close())
-		}
-	}
-	if err != nil {
-		b.log.Warn("%v: the next init will not find %s %s when it merges again", err, x.Class, x.Name)
-		at = ""
-	}
-	e := report.Extension{
-		Class: string(x.Class), Name: x.Name, Source: string(x.Source), Path: x.Path, Place: at,
-		RootHash: hex.EncodeToString(x.image.Authentic.RootHash), Signer: x.image.Authentic.Signer.Subject, Device: x.device,
-	}
-	for _, ex := range x.image.Extents {
-		e.Extents = append(e.Extents, [2]int64{ex.Offset, ex.Length})
-	}
-	b.report.Extensions = append(b.report.Extensions, e)
 }
 
 // notMerged leaves out what was to be merged. It was measured before that, and PCR 13 must not hold what it holds where all went well: it is measured

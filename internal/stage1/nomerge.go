@@ -8,8 +8,10 @@ package stage1
 import (
 	"fmt"
 
+	"github.com/initddi/initddi/internal/apply"
 	"github.com/initddi/initddi/internal/discover"
 	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/handoff"
 	"github.com/initddi/initddi/internal/linux/mount"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/resolve"
@@ -46,6 +48,10 @@ func (t *Trace) extensions(_ *World, _ *discover.Machine, p *plan.Plan, f *resol
 
 func (b *boot) compose(m *mount.Mount, img *resolve.Image, _ []bringing) (*mount.Mount, bool, error) {
 	return m, img.Tree.Designator != gpt.Usr, nil
+}
+
+func (b *boot) findable(apply.Opener, plan.Kind, bool, []bringing, []string) []handoff.Found {
+	return nil
 }
 
 func (b *boot) carriedAlready() []string { return nil }
