@@ -54,14 +54,32 @@ tree: _tree-packages
         sh -euc 'rm -rf "$1" && mkdir "$1" && tar -C "$1" -xf "$1.tar"' sh {{ build }}/debian/modules
 
 # Make the initrd image out of Debian 13's packages, which unlocks and enters a real root on LUKS, LVM, RAID: build/initrd_13.raw
-initrd-image: _tree-packages _build-packages host tree
-    @{{ initddi }} keys {{ build }}/keys
-    @scripts/if-changed {{ build }}/initrd/tree.tar templates/initrd/make-initrd templates/initrd/skeleton scripts/debian-mirror -- \
-        scripts/as-root templates/initrd/make-initrd trixie {{ build }}/initrd
-    @scripts/if-changed {{ build }}/initrd_13.tar {{ build }}/initrd/tree.tar {{ build }}/debian/modules.tar templates/initrd/add-modules -- \
+initrd-image: _initrd-tree tree
+    @scripts/if-changed {{ build }}/initrd_13.tar {{ build }}/initrd/tree.tar {{ build }}/debian/modules.tar templates/initrd/add-modules templates/initrd/prune-modules -- \
         templates/initrd/add-modules {{ build }}/initrd/tree.tar {{ build }}/initrd_13.tar {{ build }}/debian/modules.tar
     @scripts/if-changed {{ build }}/initrd_13.raw {{ build }}/initrd_13.tar {{ build }}/keys/ddi.crt internal/image internal/verity internal/gpt internal/signature -- \
         scripts/as-root {{ initddi }} ddi --output {{ build }}/initrd_13.raw --key {{ build }}/keys/ddi.key --cert {{ build }}/keys/ddi.crt {{ build }}/initrd_13.tar
+
+# Make the initrd image without modules, build/initrd-bare_13.raw, and KERNEL's modules (cloud, generic) as a system extension for it, build/modules-RELEASE.sysext.raw
+initrd-modules kernel="cloud": _initrd-tree tree
+    @case "{{ kernel }}" in \
+        cloud) ;; \
+        generic) [ -e {{ build }}/kernel-generic/version ] || scripts/fetch-package trixie linux-image-amd64 {{ build }}/kernel-generic ;; \
+        *) echo "cannot take the modules of {{ kernel }}: it is cloud or generic" >&2; exit 2 ;; \
+    esac
+    @scripts/if-changed {{ build }}/initrd-bare_13.raw {{ build }}/initrd/tree.tar {{ build }}/keys/ddi.crt internal/image internal/verity internal/gpt internal/signature -- \
+        scripts/as-root {{ initddi }} ddi --output {{ build }}/initrd-bare_13.raw --key {{ build }}/keys/ddi.key --cert {{ build }}/keys/ddi.crt {{ build }}/initrd/tree.tar
+    @from={{ build }}/{{ if kernel == "cloud" { "debian/modules" } else { "kernel-generic/root" } }}; out={{ build }}/initrd-modules/{{ kernel }}; \
+    scripts/if-changed $out.tar templates/initrd/make-modules templates/initrd/prune-modules $from -- \
+        templates/initrd/make-modules $out.tar $from; \
+    scripts/if-changed $out.sysext.raw $out.tar {{ build }}/keys/ddi.crt internal/image internal/verity internal/gpt internal/signature -- \
+        scripts/as-root {{ initddi }} ddi --output $out.sysext.raw --key {{ build }}/keys/ddi.key --cert {{ build }}/keys/ddi.crt $out.tar; \
+    ln -f $out.sysext.raw "{{ build }}/$(tar -tf $out.tar | sed -n 's,.*/extension-release\.\(modules-.*\),\1,p').sysext.raw"
+
+_initrd-tree: _tree-packages _build-packages host
+    @{{ initddi }} keys {{ build }}/keys
+    @scripts/if-changed {{ build }}/initrd/tree.tar templates/initrd/make-initrd templates/initrd/skeleton scripts/debian-mirror -- \
+        scripts/as-root templates/initrd/make-initrd trixie {{ build }}/initrd
 
 # Make the initrd image by systemd-repart out of the same tree, or by mkosi from nothing, and judge it as stage 1 does: repart or mkosi
 initrd-image-by tool: initrd-image
@@ -78,6 +96,20 @@ _complex-root: _tree-packages tree
         scripts/as-root vmtest/complexroot/make-root {{ build }}/complex/root.tar
     @scripts/if-changed {{ build }}/complex/root.ext4 {{ build }}/complex/root.tar {{ build }}/debian/modules.tar vmtest/complexroot -- \
         scripts/as-root vmtest/complexroot/make-file-system {{ build }}/complex/root.tar {{ build }}/debian/modules.tar 6c6f6f74-0000-4000-8000-000000000001 {{ build }}/complex/root.ext4
+
+# The same on btrfs, with the modules of two kernels
+_kernels-root: _complex-root (initrd-modules "generic")
+    @scripts/packages btrfs-progs
+    @scripts/if-changed {{ build }}/complex/root.btrfs {{ build }}/complex/root.ext4.stamp {{ build }}/initrd-modules/generic.tar vmtest/kernelsroot -- \
+        scripts/as-root vmtest/kernelsroot/make-btrfs {{ build }}/complex/root.ext4 {{ build }}/initrd-modules/generic.tar 6c6f6f74-0000-4000-8000-000000000001 {{ build }}/complex/root.btrfs
+
+# An extension that says what an initrd's systemd has merged
+_kernels-probe: _build-packages host
+    @{{ initddi }} keys {{ build }}/keys
+    @scripts/if-changed {{ build }}/complex/probe.tar vmtest/kernelsroot/make-probe {{ build }}/keys/ddi.crt -- \
+        vmtest/kernelsroot/make-probe {{ build }}/complex/probe.tar {{ build }}/keys/ddi.crt
+    @scripts/if-changed {{ build }}/complex/probe.sysext.raw {{ build }}/complex/probe.tar {{ build }}/keys/ddi.crt internal/image internal/verity internal/gpt internal/signature -- \
+        scripts/as-root {{ initddi }} ddi --output {{ build }}/complex/probe.sysext.raw --key {{ build }}/keys/ddi.key --cert {{ build }}/keys/ddi.crt {{ build }}/complex/probe.tar
 
 # Build the kernel of templates/kernel, which has nothing left to load: build/kernel/initddi/bzImage (about 8 minutes)
 kernel: _tree-packages

@@ -92,6 +92,7 @@ type merged struct {
 	left            map[string]string // rule by candidate
 	usr             bool              // the boot image is one of /usr
 	writable        bool
+	others          bool // the next init finds others that were not merged
 }
 
 func (m merged) check(f *guest.Facts) []string {
@@ -110,7 +111,7 @@ func (m merged) check(f *guest.Facts) []string {
 		for _, e := range boot.Extensions {
 			if e.Class == string(class) {
 				got = append(got, e.Name)
-				c.found(f, &e)
+				c.found(f, &e, m.place(&e, boot.Chosen))
 			}
 		}
 		c.ok(slices.Equal(got, want), "boot.json says that the %s %q were merged, wanted %q", class, got, want)
@@ -152,15 +153,33 @@ func (m merged) carrying(want ...string) func(*guest.Facts) []string {
 	}
 }
 
-// found checks that the next init finds an extension.
-func (c *checker) found(f *guest.Facts, e *report.Extension) {
-	at := e.Place
+// place is where the next init is to find an extension: an initrd image does if there are others that its systemd would merge.
+func (m merged) place(e *report.Extension, chosen *report.Chosen) string {
+	switch {
+	case chosen.Kind == "initrd" && m.others:
+		return "/.extra/" + e.Class + "/" + e.Name
+	case chosen.Kind == "initrd":
+		return ""
+	}
+	return "/run/" + layers.Class(e.Class).Plural() + "/" + e.Name
+}
+
+// found checks that the next init finds an extension at a place, or nowhere at all.
+func (c *checker) found(f *guest.Facts, e *report.Extension, at string) {
 	m := f.At(at)
 	if m == nil {
 		m = f.At(at + "/usr")
 	}
-	c.ok(at != "" && m != nil && m.Type == "erofs" && m.Source == "/dev/mapper/"+e.RootHash+"-verity" && has(m.Options, "ro") && has(m.Options, "nodev"),
-		"%s %s is to be found at %q, and there is %+v", e.Class, e.Name, at, m)
+	c.ok(e.Place == at, "%s %s is to be found at %q, wanted %q", e.Class, e.Name, e.Place, at)
+	if at == "" {
+		for _, m := range f.Mounts {
+			c.ok(m.Type != "erofs" || m.Path == "/", "%s is mounted at %s, where the system behind the initrd inherits it or nobody wants it", m.Source, m.Path)
+		}
+		m = nil
+	} else {
+		c.ok(m != nil && m.Type == "erofs" && m.Source == "/dev/mapper/"+e.RootHash+"-verity" && has(m.Options, "ro") && has(m.Options, "nodev"),
+			"%s %s is to be found at %q, and there is %+v", e.Class, e.Name, at, m)
+	}
 	confext := e.Class == string(layers.Confext)
 	c.ok(m == nil || has(m.Options, "nosuid") == confext && has(m.Options, "noexec") == confext, "%s %s is mounted with %+v: programs run out of a sysext, and none out of a confext", e.Class, e.Name, m)
 	c.ok(slices.ContainsFunc(f.DM, func(d guest.DM) bool { return d.Name == e.Device && strings.HasPrefix(d.UUID, "CRYPT-VERITY-") }), "no dm device is called %s", e.Device)
@@ -209,9 +228,12 @@ func cellsExtensions() []Cell {
 		{Name: "ext-into-usr", Test: true, Doc: "a boot image of /usr: the extensions are merged into the root around it", Disks: []Disk{withExtensions("usr", map[string]string{"tool.sysext.raw": "tool-ext", "settings.confext.raw": "settings-conf"})},
 			Must:  []string{"merge: sysext tool", "merge: confext settings", "entering vda1:/loader/ddi/usr.raw", guest.Sentence},
 			Check: merged{usr: true, sysext: []string{"tool"}, confext: []string{"settings"}, proofs: map[string]string{"/usr/share/proof/tool": "tool", "/usr/share/proof/both": "tool", "/etc/proof/settings": "settings"}}.check},
-		{Name: "ext-initrd", Doc: "an initrd image takes what says that it is for one, and nothing else", Disks: []Disk{withExtensions("initrd", map[string]string{"tool.sysext.raw": "tool-ext", "initrd.sysext.raw": "initrd-ext"})},
-			Must:  []string{at + "tool.sysext.raw refused (extension): is for another system: found no SYSEXT_SCOPE, wanted initrd", "merge: sysext initrd", guest.Sentence},
+		{Name: "ext-initrd", Doc: "an initrd image takes what says that it is for one, and nothing else; what it took ends with it", Disks: []Disk{withExtensions("initrd", map[string]string{"tool.sysext.raw": "tool-ext", "initrd.sysext.raw": "initrd-ext"})},
+			Must:  []string{at + "tool.sysext.raw refused (extension): is for another system: found no SYSEXT_SCOPE, wanted initrd", "merge: sysext initrd", "the initrd image has no modules for Linux {release cloud}: nothing can be loaded in it", guest.Sentence},
 			Check: merged{sysext: []string{"initrd"}, left: map[string]string{at + "tool.sysext.raw": "extension"}, proofs: map[string]string{"/usr/share/proof/initrd": "initrd"}}.check},
+		{Name: "ext-initrd-again", Doc: "an initrd image that finds an extension which was not merged finds those that were: its systemd will merge anew", Disks: []Disk{withExtensions("initrd", map[string]string{"initrd.sysext.raw": "initrd-ext"})},
+			Delivered: []Delivered{{Image: "tool-ext", Path: "/.extra/sysext/tool.raw"}}, Must: []string{"initrd:/.extra/sysext/tool.raw refused (extension)", "merge: sysext initrd", guest.Sentence},
+			Check: merged{others: true, sysext: []string{"initrd"}, left: map[string]string{"initrd:/.extra/sysext/tool.raw": "extension"}, proofs: map[string]string{"/usr/share/proof/initrd": "initrd"}}.carrying("sysext/tool.raw")},
 		{Name: "ext-in-memory", Doc: "what the boot loader left in memory is merged, too, and not carried over a second time", Disks: disk(nil), Delivered: []Delivered{{Image: "tool-ext", Path: "/.extra/sysext/tool.raw"}, {Image: "settings-conf", Path: "/.extra/confext/settings.confext.raw"}},
 			Must:    []string{"merge: sysext tool", "merge: confext settings", entering, guest.Sentence},
 			MustNot: []string{"going on with"},

@@ -102,6 +102,10 @@ func (w *Workshop) Disk(ctx context.Context, d Disk, s starter) (string, error) 
 func (w *Workshop) files(ctx context.Context, d Disk, places []Place) ([]esp.File, error) {
 	var out []esp.File
 	for _, p := range places {
+		var err error
+		if p.Path, err = w.fill(ctx, p.Path); err != nil {
+			return nil, err
+		}
 		if p.Addon != "" {
 			text, err := w.fill(ctx, p.Addon)
 			if err != nil {

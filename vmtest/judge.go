@@ -43,6 +43,8 @@ const (
 	sentenceDebian  = "multi-user-usec="
 	// What systemd says when it begins to be PID 1, before a person could log in.
 	sentenceWelcome = "Welcome to Debian"
+	// The same in an initrd, for one that gets no further.
+	sentenceInitrd  = "Booting initrd of"
 	sentenceCorrupt = "Restarting system with command 'dm-verity"
 	// The kernel's, for ddi.corruption=panic.
 	sentenceFatal = sentencePanic + " - not syncing: dm-verity device corrupted"
@@ -73,7 +75,7 @@ func (o *Outcome) verdict() Verdict {
 		return Restarted
 	case strings.Contains(text, sentenceFatal):
 		return Panicked
-	case strings.Contains(text, guest.Sentence), strings.Contains(o.Report, sentenceDebian), strings.Contains(text, sentenceWelcome):
+	case strings.Contains(text, guest.Sentence), strings.Contains(o.Report, sentenceDebian), strings.Contains(text, sentenceWelcome), strings.Contains(text, sentenceInitrd):
 		return Entered
 	case strings.Contains(text, sentencePanic):
 		return Neither

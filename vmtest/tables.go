@@ -15,6 +15,7 @@ func Cells() []Cell {
 	return slices.Concat(
 		cellsChain(),
 		cellsComplex(),
+		cellsModules(),
 		cellsHost(),
 		cellsRefuse(),
 		cellsTrust(),
@@ -38,7 +39,7 @@ func Cells() []Cell {
 
 // Images returns the images that cells can place.
 func Images() []Image {
-	return slices.Concat(imagesRollback(), imagesUpdate(), imagesChain(), imagesRefuse(), imagesTrust(), imagesNBD(), imagesTPM(), imagesStorage(), imagesComplex(), imagesExtensions(), imagesShared(), imagesStays())
+	return slices.Concat(imagesRollback(), imagesUpdate(), imagesChain(), imagesRefuse(), imagesTrust(), imagesNBD(), imagesTPM(), imagesStorage(), imagesComplex(), imagesModules(), imagesExtensions(), imagesShared(), imagesStays())
 }
 
 // Stages returns the stages 1 that cells can boot.
@@ -60,4 +61,4 @@ func Stages() []Stage1 {
 }
 
 // Volumes returns what real roots lie on.
-func Volumes() []Volume { return volumesComplex() }
+func Volumes() []Volume { return slices.Concat(volumesComplex(), volumesModules()) }

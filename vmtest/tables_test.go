@@ -105,6 +105,7 @@ func checkCell(t *testing.T, c *Cell, images map[string]Image, stages map[string
 			if p.UKI != "" && !stages[p.UKI] {
 				t.Errorf("cell %s places a UKI of stage 1 %q, which no table names", c.Name, p.UKI)
 			}
+			checkPlaceholders(t, "cell "+c.Name, p.Path, images)
 			if _, ok := images[p.Image]; p.Image != "" && !ok {
 				t.Errorf("cell %s places image %q, which no table names", c.Name, p.Image)
 			}
@@ -124,6 +125,9 @@ func checkCell(t *testing.T, c *Cell, images map[string]Image, stages map[string
 func checkPlaceholders(t *testing.T, where, s string, images map[string]Image) {
 	t.Helper()
 	for _, m := range placeholder.FindAllStringSubmatch(s, -1) {
+		if m[1] == "release" && (m[2] == "cloud" || m[2] == "generic") {
+			continue
+		}
 		if _, ok := images[m[2]]; !ok || m[1] != "roothash" {
 			t.Errorf("%s asks for the %s of %q, which no table names", where, m[1], m[2])
 		}

@@ -68,7 +68,8 @@ const DefaultLimit = 120 * time.Second
 
 // Cell is one machine and what must come of booting it.
 //
-// In Cmdline, Must and MustNot, "{roothash NAME}" stands for the root hash of an image, as it does in [Stage1.Set].
+// In Cmdline, Must and MustNot, "{roothash NAME}" stands for the root hash of an image, as it does in [Stage1.Set], and "{release NAME}", also in the
+// path of a [Place], for the release of a kernel.
 type Cell struct {
 	Name  string `json:"name"`
 	Group string `json:"group"`

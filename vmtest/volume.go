@@ -30,6 +30,9 @@ type Volume struct {
 	Script string `json:"script"`
 	// Sizes are those of the disks, in MiB. A disk is named by the volume's name and its number from 0, "raid/1", the first by the name alone.
 	Sizes []int64 `json:"sizes"`
+	// Ready is a file of the build instead, which the Justfile's Recipe makes.
+	Ready  string `json:"ready,omitempty"`
+	Recipe string `json:"recipe,omitempty"`
 }
 
 // UUIDs that the volumes have and command lines name.
@@ -65,6 +68,9 @@ func (w *Workshop) Volume(ctx context.Context, name string) (string, error) {
 	v, ok := w.volumes[name]
 	if !ok {
 		return "", fmt.Errorf("cannot make volume %q: no table names it", name)
+	}
+	if v.Recipe != "" {
+		return w.recipe(v.Ready, v.Recipe)
 	}
 	source, err := w.Volume(ctx, "ext4")
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"syscall"
 
 	"github.com/initddi/initddi/internal/keys"
+	"github.com/initddi/initddi/internal/kmodules"
 )
 
 // MissingError says what this machine lacks for a cell, which is then skipped.
@@ -248,10 +249,10 @@ func (w *Workshop) pair(name string) (keys.Pair, error) {
 	return keys.In(dir, keys.Image), err
 }
 
-var placeholder = regexp.MustCompile(`\{(roothash|sha256|certificate) ([^}]+)\}`)
+var placeholder = regexp.MustCompile(`\{(roothash|sha256|certificate|release) ([^}]+)\}`)
 
-// fill puts the root hashes of images in place of "{roothash NAME}", and the SHA-256 of keys' certificates in place of
-// "{certificate NAME}".
+// fill puts the root hashes of images in place of "{roothash NAME}", the SHA-256 of keys' certificates in place of
+// "{certificate NAME}", and the releases of kernels in place of "{release NAME}".
 func (w *Workshop) fill(ctx context.Context, s string) (string, error) {
 	var failed error
 	out := placeholder.ReplaceAllStringFunc(s, func(m string) string {
@@ -262,6 +263,8 @@ func (w *Workshop) fill(ctx context.Context, s string) (string, error) {
 			of = w.fingerprint
 		case "sha256":
 			of = w.digest
+		case "release":
+			of = w.release
 		}
 		hash, err := of(ctx, found[2])
 		if err != nil {
@@ -285,6 +288,19 @@ func (w *Workshop) digest(ctx context.Context, name string) (string, error) {
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:]), nil
+}
+
+// release returns what a kernel calls itself (uname -r).
+func (w *Workshop) release(_ context.Context, name string) (string, error) {
+	k, err := w.kernel(name)
+	if err != nil {
+		return "", err
+	}
+	tree, err := kmodules.Open(k.Modules, "")
+	if err != nil {
+		return "", err
+	}
+	return tree.Release(), nil
 }
 
 // fingerprint returns the SHA-256 of a key's certificate.
