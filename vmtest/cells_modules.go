@@ -59,10 +59,10 @@ func cellsModules() []Cell {
 	again.Must = slices.Concat([]string{"initrd:/.extra/sysext/other.sysext.raw refused (extension)", "merge: sysext modules-{release cloud}, probe"}, twoSystems()[1:3],
 		[]string{"probe: Using extensions 'modules-{release cloud}', 'probe'.", "probe: Merged extensions into '/usr'.", "probe: xfs can be loaded"}, twoSystems()[3:], []string{"Power down"})
 
-	missing := byModules("modules-missing", "only another kernel's modules are there: stage 1 says what is missing, and the initrd image is entered, and cannot mount the root", "cloud",
-		"", modulesFor(shared, "generic"), Place{Path: shared + "/ends.sysext.raw", Image: "ends-ext"})
+	missing := byModules("modules-missing", "only another kernel's modules are there: stage 1 says what is missing, and the initrd image is entered, where the root never becomes ready", "cloud",
+		" systemd.default_device_timeout_sec=1min", modulesFor(shared, "generic"), Place{Path: shared + "/ends.sysext.raw", Image: "ends-ext"})
 	missing.Must = []string{"merge: sysext ends, modules-{release generic}", "the initrd image has no modules for Linux {release cloud}, only for {release generic}", "entering vda1:/loader/ddi/initrd_13.raw",
-		"Booting initrd of", "Failed to mount", "Power down"}
+		"Booting initrd of", "Timed out waiting for device", "Power down"}
 	missing.MustNot, missing.Report, missing.Credentials = []string{"Welcome to Debian"}, nil, nil
 
 	return []Cell{
