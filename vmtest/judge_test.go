@@ -142,6 +142,9 @@ func TestDebianIsWell(t *testing.T) {
 	if wrong := debianIsWell(good); len(wrong) != 0 {
 		t.Errorf("a good report is wrong: %q", wrong)
 	}
+	if unrecorded := strings.Replace(good, "good: x", "not recorded: x", 1); len(debianIsUnrecorded(unrecorded)) != 0 || len(debianIsWell(unrecorded)) == 0 || len(debianIsUnrecorded(good)) == 0 {
+		t.Error("a machine without a record is taken for one with, or the other way round")
+	}
 	for _, bad := range []string{"", strings.Replace(good, "running", "degraded", 1), strings.Replace(good, "esp=rw", "esp=failed", 1),
 		strings.Replace(good, "good", "on trial", 1), strings.Replace(good, "devices=1", "devices=2", 1), strings.TrimSuffix(good, "done=1\r\n")} {
 		if wrong := debianIsWell(bad); len(wrong) == 0 {
