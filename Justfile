@@ -81,6 +81,16 @@ _initrd-tree: _tree-packages _build-packages host
     @scripts/if-changed {{ build }}/initrd/tree.tar templates/initrd/make-initrd templates/initrd/skeleton scripts/debian-mirror -- \
         scripts/as-root templates/initrd/make-initrd trixie {{ build }}/initrd
 
+# The same out of Debian sid, for what only its systemd can do. Its lists may be older than they say that they are good for.
+_initrd-image-sid: _tree-packages _build-packages host tree
+    @{{ initddi }} keys {{ build }}/keys
+    @scripts/if-changed {{ build }}/initrd-sid/tree.tar templates/initrd/make-initrd templates/initrd/skeleton scripts/debian-mirror -- \
+        scripts/as-root env 'APTOPT=Acquire::Check-Valid-Until "false"' templates/initrd/make-initrd sid {{ build }}/initrd-sid
+    @scripts/if-changed {{ build }}/initrd_sid.tar {{ build }}/initrd-sid/tree.tar {{ build }}/debian/modules.tar templates/initrd/add-modules templates/initrd/prune-modules -- \
+        templates/initrd/add-modules {{ build }}/initrd-sid/tree.tar {{ build }}/initrd_sid.tar {{ build }}/debian/modules.tar
+    @scripts/if-changed {{ build }}/initrd_sid.raw {{ build }}/initrd_sid.tar {{ build }}/keys/ddi.crt internal/image internal/verity internal/gpt internal/signature -- \
+        scripts/as-root {{ initddi }} ddi --output {{ build }}/initrd_sid.raw --key {{ build }}/keys/ddi.key --cert {{ build }}/keys/ddi.crt {{ build }}/initrd_sid.tar
+
 # Make the initrd image by systemd-repart out of the same tree, or by mkosi from nothing, and judge it as stage 1 does: repart or mkosi
 initrd-image-by tool: initrd-image
     @scripts/if-changed {{ build }}/tools/trixie vmtest/complexroot/make-tools scripts/debian-mirror -- \

@@ -4,6 +4,7 @@
 package vmtest
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,7 +20,11 @@ const initrdImage = "initrd_13"
 func imagesComplex() []Image {
 	return []Image{
 		{Name: initrdImage, Ready: "initrd_13.raw", Recipe: "initrd-image"},
+		{Name: "initrd-repart", Ready: "initrd_repart.raw", Recipe: "initrd-image-by repart"},
+		{Name: "initrd-mkosi", Ready: "initrd_mkosi.raw", Recipe: "initrd-image-by mkosi"},
+		{Name: "initrd-sid", Ready: "initrd_sid.raw", Recipe: "_initrd-image-sid"},
 		{Name: "complex-usr", Tree: "complex-usr", Usr: true, Key: "ddi"},
+		{Name: initrdImage + "-damaged", From: initrdImage, Damage: flip(1024)},
 	}
 }
 
@@ -33,6 +38,9 @@ volume() { lv pvcreate "$1"; lv vgcreate vg "$1"; lv lvcreate -Wn -Zn -n "$2" -l
 mdadm --create /dev/md0 --run --level=1 --raid-devices=2 --metadata=1.2 --assume-clean --bitmap=none --homehost=any --name=root --uuid=` + mdUUID + ` /dev/vdd /dev/vde`
 	)
 	return []Volume{
+		{Name: "xfs", Sizes: []int64{640}, Script: `
+mkfs.xfs -q -f -m uuid=` + rootUUID + ` /dev/vdd
+mkdir /run/m/from /run/m/to; mount -o ro /dev/vdc /run/m/from; mount /dev/vdd /run/m/to; cp -a /run/m/from/. /run/m/to; umount /run/m/to`},
 		{Name: "btrfs", Sizes: []int64{640}, Script: `
 mkfs.btrfs -q -f -U ` + rootUUID + ` /dev/vdd
 mkdir /run/m/from /run/m/to; mount -o ro /dev/vdc /run/m/from; mount /dev/vdd /run/m/to; btrfs subvolume create /run/m/to/system
@@ -75,6 +83,13 @@ func realRoot(name, doc, words string, disks ...Disk) Cell {
 // twoSystems is what the console shows when stage 1 enters the initrd image, and that the real root.
 func twoSystems() []string {
 	return []string{"initrd image, erofs", "entering vda1:/loader/ddi/initrd_13.raw", "Booting initrd of Debian GNU/Linux 13 (trixie) (initrd)", "Welcome to Debian GNU/Linux 13 (trixie)!"}
+}
+
+// twoOfAnyName is the same for an initrd image whose os-release does not say in its name that it is one.
+func twoOfAnyName() []string {
+	two := twoSystems()
+	two[2] = "Booting initrd of Debian GNU/Linux"
+	return two
 }
 
 // troubleAtShutdown is what systemd-shutdown says of what it cannot unmount.
@@ -151,29 +166,57 @@ func cellsComplex() []Cell {
 	withKey := " rd.luks.key=" + luksUUID + "=/run/credentials/@system/disk.key"
 	cells := []Cell{
 		realRoot("root-ext4", "a real root on ext4, found by root=UUID=", root, Disk{Volume: "ext4"}),
+		realRoot("root-xfs", "a real root on xfs", root, Disk{Volume: "xfs"}),
 		realRoot("root-btrfs", "a real root in a subvolume of btrfs", root+" rootflags=subvol=system", Disk{Volume: "btrfs"}).saying(map[string]string{"root-source": "/dev/vdb[/system]"}),
+		realRoot("gpt-auto", "a real root beside the ESP, found by its partition type", ""),
 		realRoot("gpt-auto-luks", "a real root in LUKS2 beside the ESP, found by its partition type; a person types the passphrase at the console", "").saying(map[string]string{"dm": "root;"}),
+		realRoot("luks-keyfile", "LUKS2 with a key file that is a credential of the machine's owner", byLUKS("root")+withKey+" "+root, Disk{Volume: "luks"}).saying(map[string]string{"dm": "root;"}),
 		realRoot("luks-on-lvm", "LUKS2 in a logical volume", byLUKS("root")+withKey+" "+root, Disk{Volume: "luks-on-lvm"}).saying(map[string]string{"dm": "root;vg-crypt;"}),
 		realRoot("lvm-on-luks", "a logical volume in LUKS2", byLUKS("pv")+withKey+" "+root, Disk{Volume: "lvm-on-luks"}).saying(map[string]string{"dm": "pv;vg-root;"}),
+		realRoot("raid1", "a mirror of two disks", root, Disk{Volume: "raid1/0"}, Disk{Volume: "raid1/1"}).saying(map[string]string{"md": "md127 active raid1;"}),
 		realRoot("raid1-degraded", "a mirror of which one disk is missing", root, Disk{Volume: "raid1/1"}).saying(map[string]string{"md": "md127 active raid1;", "members": "[2/1]"}).
 			doing(`echo "members=$(grep -o '\[[0-9]*/[0-9]*\]' /proc/mdstat)"` + "\n"),
 		realRoot("raid1-luks-lvm", "ext4 in a logical volume in LUKS2 on a mirror", byLUKS("pv")+withKey+" "+root, Disk{Volume: "stack/0"}, Disk{Volume: "stack/1"}).saying(map[string]string{"dm": "pv;vg-root;"}),
 	}
 	cells = append(cells,
 		realRoot("verity-usr", "a root without /usr, which is on a disk with dm-verity and named by usrhash=", root+" usrhash={roothash complex-usr} mount.usrfstype=erofs", Disk{Volume: "without-usr"}, Disk{Volume: "image complex-usr"}).
-			saying(map[string]string{"dm": "usr;"}))
+			saying(map[string]string{"dm": "usr;"}),
+		realRoot("initrd-repart", "the initrd image that systemd-repart makes of templates/repart.d/initrd", root, Disk{Volume: "ext4"}),
+		realRoot("initrd-mkosi", "the initrd image that mkosi makes of templates/mkosi/initrd", root, Disk{Volume: "ext4"}))
 	for i := range cells {
 		switch c := &cells[i]; c.Name {
 		case "root-ext4":
 			c.Test, c.Keep, c.After = true, true, espIsClean
+		case "initrd-repart":
+			c.Disks[0].Place[0].Image = c.Name
+		case "initrd-mkosi":
+			c.Disks[0].Place[0].Image = c.Name
+			c.Must = slices.Concat([]string{"Secure Boot on"}, twoOfAnyName(), []string{"Power down"})
+		case "gpt-auto":
+			c.Disks[0] = c.Disks[0].with("ext4")
 		case "gpt-auto-luks":
 			c.Disks[0] = c.Disks[0].with("luks")
 			c.Dialogue = typed()
-		case "luks-on-lvm", "lvm-on-luks", "raid1-luks-lvm":
+		case "luks-keyfile", "luks-on-lvm", "lvm-on-luks", "raid1-luks-lvm":
 			c.Credentials = key
 		}
 	}
-	return slices.Concat(cellsUnlock(), cells, cellsAgain())
+	return slices.Concat(cellsUnlock(), cells, cellsAgain(), cellsNewest())
+}
+
+// cellsNewest have an initrd image of Debian sid, whose systemd knows more ways to a root, and the same real root.
+func cellsNewest() []Cell {
+	cells := []Cell{
+		realRoot("root-dissect", "Debian sid's systemd takes the disk that was booted from for a discoverable image, and its root for the root", "root=dissect"),
+		realRoot("root-bind", "Debian sid's systemd enters a directory that it has mounted", "rd.systemd.mount-extra=/dev/vdb:/run/real:ext4 root=bind:/run/real", Disk{Volume: "ext4"}),
+	}
+	cells[0].Disks[0] = cells[0].Disks[0].with("ext4")
+	for i := range cells {
+		c := &cells[i]
+		c.Disks[0].Place[0].Image = "initrd-sid"
+		c.Must = slices.Concat([]string{"Secure Boot on"}, twoOfAnyName(), []string{"Power down"})
+	}
+	return cells
 }
 
 // mountESP is a line of a script that the real system runs, in which the partition that stage 1 booted from is mounted where the report had it.
@@ -196,7 +239,30 @@ esac
 `)
 	c.Disks[0].Place = append(c.Disks[0].Place, Place{Path: "/kexec/linux", Kernel: "cloud"}, Place{Path: "/kexec/stage1", Stage1: "minimal"})
 	c.Must = slices.Concat([]string{"Secure Boot on"}, twoSystems(), []string{"Welcome to Debian GNU/Linux 13 (trixie)!"}, twoSystems(), []string{"Power down"})
-	return []Cell{c}
+	return []Cell{c, hibernation()}
+}
+
+// hibernation is a machine without Secure Boot, which forbids it: the image in the swap partition is not signed.
+func hibernation() Cell {
+	c := realRoot("hibernate", "the real system is hibernated, and stage 1 and the initrd image lead back to where it was", "root=UUID="+rootUUID, Disk{Volume: "ext4"}, Disk{Volume: "empty"}).
+		saying(map[string]string{"done": ""}).
+		doing(`mkswap /dev/vdc
+swapon /dev/vdc
+systemctl start systemd-hibernate.service
+echo "resumed=$(journalctl -b -k -o cat --no-pager | grep -c 'hibernation: hibernation exit')"
+`)
+	c.Firmware, c.Keep = UEFI, true
+	c.Must = twoSystems()
+	c.Again = []Again{{Verdict: Entered, Must: append(twoSystems()[:3:3], "Power down"), MustNot: append(troubleAtShutdown(), twoSystems()[3]), Report: func(report string) []string {
+		var wrong []string
+		for _, line := range []string{"resumed=1", "script-status=0", "done=1"} {
+			if !strings.Contains(report, line) {
+				wrong = append(wrong, fmt.Sprintf("the system that was hibernated does not say %s: %q", line, report))
+			}
+		}
+		return wrong
+	}}}
+	return c
 }
 
 // cellsUnlock are those that boot several times: a person unlocks the disk once and has the TPM do it from then on.
@@ -229,5 +295,25 @@ fi
 	second.Report = isWell(map[string]string{"dm": "root;", "sealed": "sealed-and-opened"})
 	pcr7.Again = []Again{second}
 
-	return []Cell{pcr7}
+	pcr11 := realRoot("luks-tpm2-signed", "LUKS2 sealed to PCR 7 and to a signed value of PCR 11: another UKI with the same signature does not open it, and another image is not entered", root, Disk{Volume: "luks"}).saying(dm).
+		doing(enroll("--tpm2-pcrs=7 --tpm2-public-key=/run/systemd/tpm2-pcr-public-key.pem --tpm2-public-key-pcrs=11"))
+	pcr11.TPM, pcr11.Keep, pcr11.Dialogue, pcr11.PolicyKey = &TPM{}, true, typed(), "policy"
+	other := pcr11
+	other.Name, other.Afterwards = "luks-tpm2-other", " other"
+	pcr11.Again = []Again{
+		again(pcr11.Must),
+		{Verdict: Entered, Must: slices.Concat(twoSystems()[:3], []string{asksPassphrase}, twoSystems()[3:]), MustNot: troubleAtShutdown(), Dialogue: typed(), Report: isWell(dm),
+			Alter: onFirstESP("/EFI/BOOT/BOOTX64.EFI", func(ctx context.Context, w *Workshop) (string, error) {
+				cmdline, err := w.cmdline(ctx, &other)
+				if err != nil {
+					return "", err
+				}
+				return w.UKI(ctx, &other, cmdline)
+			})},
+		{Verdict: Refused, Must: []string{"cannot boot:"}, MustNot: []string{"Booting initrd of", asksPassphrase},
+			Alter: onFirstESP("/loader/ddi/initrd_13.raw", func(ctx context.Context, w *Workshop) (string, error) {
+				return w.Image(ctx, initrdImage+"-damaged")
+			})},
+	}
+	return []Cell{pcr7, pcr11}
 }

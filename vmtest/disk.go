@@ -310,38 +310,3 @@ func (w *Workshop) installSyslinux(ctx context.Context, disk string, table *gpt.
 	}
 	return f.Close()
 }
-
-// espOffset is where the ESP of a disk begins, in bytes.
-func espOffset(disk string) (int64, error) {
-	table, err := tableOf(disk)
-	if err != nil {
-		return 0, err
-	}
-	return table.Partitions[0].Offset(table.SectorSize), nil
-}
-
-// espIsClean judges the ESP's file system when the machine has ended: Linux marks it while it is mounted read-write.
-func espIsClean(disks []string) []string {
-	offset, err := espOffset(disks[0])
-	if err != nil {
-		return []string{err.Error()}
-	}
-	f, err := os.Open(disks[0])
-	if err != nil {
-		return []string{err.Error()}
-	}
-	defer f.Close()
-	sector := make([]byte, 512)
-	if _, err := f.ReadAt(sector, offset); err != nil {
-		return []string{err.Error()}
-	}
-	// The byte behind the drive number (fatgen103, BS_Reserved1), where Linux has its FAT_STATE_DIRTY.
-	state := sector[0x25]
-	if strings.HasPrefix(string(sector[0x52:]), "FAT32") {
-		state = sector[0x41]
-	}
-	if state&1 != 0 {
-		return []string{"the ESP is marked as not unmounted"}
-	}
-	return nil
-}

@@ -181,7 +181,7 @@ func (w *Workshop) UKI(ctx context.Context, c *Cell, cmdline string) (string, er
 	if err != nil {
 		return "", err
 	}
-	return w.make("uki-"+c.Name+".efi", []any{w.self, sha256.Sum256(o.Stub), k, stage1, cmdline, cert}, func(tmp string) error {
+	return w.make("uki-"+c.Name+".efi", []any{w.self, sha256.Sum256(o.Stub), k, stage1, cmdline, cert, c.PolicyKey, c.Afterwards}, func(tmp string) error {
 		if o.Kernel, err = os.ReadFile(k.Image); err != nil {
 			return err
 		}
@@ -190,6 +190,12 @@ func (w *Workshop) UKI(ctx context.Context, c *Cell, cmdline string) (string, er
 			return err
 		}
 		o.Initrds = [][]byte{initrd}
+		if c.PolicyKey != "" {
+			if o.Extra, err = w.policySections(ctx, c.PolicyKey, o); err != nil {
+				return err
+			}
+			o.Cmdline += c.Afterwards
+		}
 		b, err := uki.Build(o)
 		if err != nil {
 			return err

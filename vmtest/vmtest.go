@@ -98,6 +98,10 @@ type Cell struct {
 	Network *Network `json:"network,omitempty"`
 	// TPM is an emulated TPM; nil is a machine without.
 	TPM *TPM `json:"tpm,omitempty"`
+	// PolicyKey names the key that signs the values of PCR 11 which the UKI leads to, for what is sealed to that key's signature.
+	PolicyKey string `json:"policy_key,omitempty"`
+	// Afterwards is added to the UKI's command line when that has been done, so that the key's signature does not fit.
+	Afterwards string `json:"afterwards,omitempty"`
 	// Keep gives the machine disks of its own, on which what is written stays for the boots of Again and for After.
 	Keep bool `json:"keep,omitempty"`
 	// After judges the disks when the machine has ended.
@@ -132,7 +136,9 @@ type Cell struct {
 type Again struct {
 	// Prepare does something to the machine's TPM before it.
 	Prepare func(ctx context.Context, t *swtpm.TPM) error `json:"-"`
-	SMBIOS  []string                                      `json:"smbios,omitempty"`
+	// Alter does something to its disks.
+	Alter  func(ctx context.Context, w *Workshop, disks []string) error `json:"-"`
+	SMBIOS []string                                                     `json:"smbios,omitempty"`
 	// Dialogue is what a person at the console does this time.
 	Dialogue []Line                      `json:"dialogue,omitempty"`
 	Verdict  Verdict                     `json:"verdict"`

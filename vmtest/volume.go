@@ -56,14 +56,22 @@ unlock() { cryptsetup open --key-file /tmp/key "$@"; }
 fill() { e2image -ra /dev/vdc "$1"; }
 `
 
-// Volume returns a disk of a volume. "ext4" is the root as a bare file system, "image NAME" the image of that name.
+// emptySize is that of the disk "empty" in bytes.
+const emptySize = 1 << 30
+
+// Volume returns a disk of a volume. "ext4" is the root as a bare file system, "empty" a disk of zeros, "image NAME" the image of that name.
 func (w *Workshop) Volume(ctx context.Context, name string) (string, error) {
 	if image, ok := strings.CutPrefix(name, "image "); ok {
 		return w.Image(ctx, image)
 	}
 	name, number, _ := strings.Cut(name, "/")
-	if name == "ext4" {
+	switch name {
+	case "ext4":
 		return w.recipe("complex/root.ext4", "_complex-root")
+	case "empty":
+		return w.make("empty.img", emptySize, func(tmp string) error {
+			return errors.Join(os.WriteFile(tmp, nil, 0o644), os.Truncate(tmp, emptySize))
+		})
 	}
 	v, ok := w.volumes[name]
 	if !ok {
