@@ -225,7 +225,7 @@ const mountESP = `mount "/dev/disk/by-partuuid/$(sed -n 's/^ *"boot_partition": 
 // cellsAgain are those in which the real system starts anew without the firmware's help.
 func cellsAgain() []Cell {
 	root := "root=UUID=" + rootUUID
-	c := realRoot("soft-reboot-kexec", "systemd restarts the real root's user space, then a signed kernel is started by kexec under Secure Boot with stage 1 as its initrd, and all of it comes up again", root, Disk{Volume: "ext4"}).
+	c := realRoot("soft-reboot-kexec", "systemd restarts the real root's user space, then the kernel, as Debian signed it, is started by kexec under Secure Boot with stage 1 as its initrd, and all of it comes up again", root, Disk{Volume: "ext4"}).
 		saying(map[string]string{"boots": "2", "cmdline-again": "1"}).
 		doing(`case $1 in
 0) echo end=soft-reboot ;;
@@ -237,6 +237,7 @@ func cellsAgain() []Cell {
 2) echo "cmdline-again=$(grep -c ' again$' /proc/cmdline)" ;;
 esac
 `)
+	c.Vendor = true
 	c.Disks[0].Place = append(c.Disks[0].Place, Place{Path: "/kexec/linux", Kernel: "cloud"}, Place{Path: "/kexec/stage1", Stage1: "minimal"})
 	c.Must = slices.Concat([]string{"Secure Boot on"}, twoSystems(), []string{"Welcome to Debian GNU/Linux 13 (trixie)!"}, twoSystems(), []string{"Power down"})
 	return []Cell{c, hibernation()}

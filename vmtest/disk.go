@@ -123,11 +123,7 @@ func (w *Workshop) files(ctx context.Context, d Disk, places []Place) ([]esp.Fil
 			if err != nil {
 				return nil, err
 			}
-			source, err := w.signedKernel(ctx, k)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, esp.File{Path: p.Path, Source: source})
+			out = append(out, esp.File{Path: p.Path, Source: k.Image})
 			continue
 		}
 		if p.Stage1 != "" {
@@ -176,21 +172,6 @@ func (w *Workshop) files(ctx context.Context, d Disk, places []Place) ([]esp.Fil
 		}
 	}
 	return out, nil
-}
-
-// signedKernel returns a kernel with a signature by the key that the machine's firmware has. Debian's own would want shim, which has Debian's.
-func (w *Workshop) signedKernel(ctx context.Context, k *kernel) (string, error) {
-	pair, err := w.pair(keys.SecureBoot)
-	if err != nil {
-		return "", err
-	}
-	sum, err := hashFiles(k.Image, pair.Cert)
-	if err != nil {
-		return "", err
-	}
-	return w.make("kernel.efi", sum, func(tmp string) error {
-		return uki.Sign(ctx, k.Image, tmp, pair.Key, pair.Cert, uki.SignOptions{})
-	})
 }
 
 // extend puts systemd-boot on the ESP, and everything else on an XBOOTLDR partition.

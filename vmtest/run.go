@@ -225,7 +225,7 @@ func (w *Workshop) machine(ctx context.Context, c *Cell, tmp string) (*vm.Config
 	}
 	switch c.Firmware {
 	case SecureHTTPBoot:
-		if err := w.secureHTTPFirmware(config, filepath.Join(tmp, "vars.fd")); err != nil {
+		if err := w.secureHTTPFirmware(ctx, c, config, filepath.Join(tmp, "vars.fd")); err != nil {
 			return nil, err
 		}
 	case SecureBoot, UEFI:
@@ -233,7 +233,7 @@ func (w *Workshop) machine(ctx context.Context, c *Cell, tmp string) (*vm.Config
 		if c.Firmware == SecureBoot {
 			config.FirmwareCode = secureBootCode
 		}
-		if err := w.variables(c.Firmware, config.FirmwareVars); err != nil {
+		if err := w.variables(ctx, c, config.FirmwareVars); err != nil {
 			return nil, err
 		}
 	case HTTPBoot:
@@ -298,8 +298,8 @@ func (w *Workshop) starter(ctx context.Context, c *Cell, cmdline string) (s star
 }
 
 // variables makes a variable store that belongs to one machine.
-func (w *Workshop) variables(f Firmware, to string) error {
-	vars, err := w.Variables(f)
+func (w *Workshop) variables(ctx context.Context, c *Cell, to string) error {
+	vars, err := w.Variables(ctx, c)
 	if err != nil {
 		return err
 	}

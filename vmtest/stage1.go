@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -269,13 +270,14 @@ func (w *Workshop) Addon(ctx context.Context, cmdline string) (string, error) {
 // noVariables is an empty variable store.
 const noVariables = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 
-// Variables returns a variable store: one in which Secure Boot is on and our key the only one, or an empty one.
-func (w *Workshop) Variables(f Firmware) (string, error) {
+// Variables returns a variable store: one in which Secure Boot is on and our key the only one, unless the cell's machine trusts another, or an
+// empty one.
+func (w *Workshop) Variables(ctx context.Context, c *Cell) (string, error) {
 	b, err := os.ReadFile(noVariables)
 	if err != nil {
 		return "", &MissingError{What: noVariables + " (Debian package ovmf)"}
 	}
-	if f != SecureBoot {
+	if c.Firmware != SecureBoot && c.Firmware != SecureHTTPBoot {
 		return noVariables, nil
 	}
 	pair, err := w.pair(keys.SecureBoot)
@@ -286,11 +288,51 @@ func (w *Workshop) Variables(f Firmware) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return w.make("vars.fd", []any{w.self, sha256.Sum256(b), der}, func(tmp string) error {
-		b, err := ovmf.Enroll(b, ovmf.Keys{PK: der, KEK: [][]byte{der}, DB: [][]byte{der}})
+	db := [][]byte{der}
+	if c.Vendor {
+		k, err := w.kernel(c.Kernel)
+		if err != nil {
+			return "", err
+		}
+		signer, err := w.signerOf(ctx, k.Image)
+		if err != nil {
+			return "", err
+		}
+		db = append(db, signer)
+	}
+	return w.make("vars.fd", []any{w.self, sha256.Sum256(b), db}, func(tmp string) error {
+		b, err := ovmf.Enroll(b, ovmf.Keys{PK: der, KEK: [][]byte{der}, DB: db})
 		if err != nil {
 			return err
 		}
 		return os.WriteFile(tmp, b, 0o644)
 	})
+}
+
+// signerOf returns the certificate, in DER, that is in a kernel's Authenticode signature. Whoever enrols it trusts this one signer, and not, as
+// shim does, all whom the vendor's authority may name yet.
+func (w *Workshop) signerOf(ctx context.Context, kernel string) ([]byte, error) {
+	tmp, err := os.MkdirTemp("", "initddi-signer-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(tmp)
+	signature := filepath.Join(tmp, "signature")
+	if _, err := w.run(ctx, nil, "sbattach", "--detach", signature, kernel); err != nil {
+		return nil, err
+	}
+	text, err := w.run(ctx, nil, "openssl", "pkcs7", "-inform", "DER", "-in", signature, "-print_certs")
+	if err != nil {
+		return nil, err
+	}
+	for {
+		block, rest := pem.Decode(text)
+		if block == nil {
+			return nil, fmt.Errorf("cannot find the signer of %s: its signature has no certificate", kernel)
+		}
+		if block.Type == "CERTIFICATE" {
+			return block.Bytes, nil
+		}
+		text = rest
+	}
 }

@@ -78,6 +78,8 @@ type Cell struct {
 	Test bool `json:"test,omitempty"`
 
 	Firmware Firmware `json:"firmware,omitempty"`
+	// Vendor has the firmware trust, beside our key, the one that the vendor of the kernel signed it by.
+	Vendor bool `json:"vendor,omitempty"`
 	// Kernel names the kernel of a direct boot, and of the UKI: "cloud" (default) and "generic" are Debian's, "template" is that of
 	// templates/kernel, and "template-ramdisk" the same with CONFIG_BLK_DEV_RAM.
 	Kernel string `json:"kernel,omitempty"`
@@ -201,7 +203,7 @@ type Place struct {
 	SignedBy string `json:"signed_by,omitempty"`
 	// Addon is the command line of a signed addon.
 	Addon string `json:"addon,omitempty"`
-	// Kernel names a kernel, which is signed by our key, Stage1 a stage 1 for the cloud kernel: what kexec is given.
+	// Kernel names a kernel, which is as its vendor signed it, Stage1 a stage 1 for the cloud kernel: what kexec is given.
 	Kernel string `json:"kernel,omitempty"`
 	Stage1 string `json:"stage1,omitempty"`
 	// UKI names the stage 1 of a signed UKI, Cmdline is what its command line has beside what every cell's has.

@@ -106,12 +106,12 @@ func (w *Workshop) badweb(ctx context.Context) (string, error) {
 }
 
 // secureHTTPFirmware is httpFirmware with Secure Boot on and our key the only one.
-func (w *Workshop) secureHTTPFirmware(config *vm.Config, vars string) error {
+func (w *Workshop) secureHTTPFirmware(ctx context.Context, c *Cell, config *vm.Config, vars string) error {
 	if err := w.httpFirmware(config, vars); err != nil {
 		return err
 	}
 	config.FirmwareCode = strings.Replace(config.FirmwareCode, "OVMF_CODE_4M.fd", "OVMF_CODE_4M.secboot.fd", 1)
-	return w.variables(SecureBoot, vars)
+	return w.variables(ctx, c, vars)
 }
 
 // caFiles returns the certificate of an authority as stage 1 has it; none if name is empty.
