@@ -188,7 +188,11 @@ func TestDryRun(t *testing.T) {
 						t.Errorf("not JSON: %s", out.Bytes())
 					}
 				}
-				golden(t, strings.ReplaceAll(test.name, " ", "-")+suffix, out.String())
+				name := strings.ReplaceAll(test.name, " ", "-")
+				if test.name == "good" && !hasMerge {
+					name += "-nomerge" // it has extensions
+				}
+				golden(t, name+suffix, out.String())
 			}
 		})
 	}

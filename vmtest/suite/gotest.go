@@ -137,7 +137,11 @@ func runUnits(ctx context.Context, s *suite) error {
 	case s.all:
 		env = append(env, "INITDDI_TEST_KERNEL="+demo+"/boot/vmlinuz", "INITDDI_SLOW=1")
 	}
-	return s.goTest(ctx, env, append([]string{"-timeout", "20m"}, packages...)...)
+	if err := s.goTest(ctx, env, append([]string{"-timeout", "20m"}, packages...)...); err != nil || s.group == "one" {
+		return err
+	}
+	// Once more what differs in a stage 1 of the template minimal.
+	return s.goTest(ctx, env, "-timeout", "20m", "-tags", "noservers,nomerge", "./internal/stage1", "./internal/resolve")
 }
 
 func runNamespace(ctx context.Context, s *suite) error {
