@@ -181,6 +181,7 @@ func cellsComplex() []Cell {
 	cells = append(cells,
 		realRoot("verity-usr", "a root without /usr, which is on a disk with dm-verity and named by usrhash=", root+" usrhash={roothash complex-usr} mount.usrfstype=erofs", Disk{Volume: "without-usr"}, Disk{Volume: "image complex-usr"}).
 			saying(map[string]string{"dm": "usr;"}),
+		factory(),
 		realRoot("initrd-repart", "the initrd image that systemd-repart makes of templates/repart.d/initrd", root, Disk{Volume: "ext4"}),
 		realRoot("initrd-mkosi", "the initrd image that mkosi makes of templates/mkosi/initrd", root, Disk{Volume: "ext4"}))
 	for i := range cells {
@@ -217,6 +218,26 @@ func cellsNewest() []Cell {
 		c.Must = slices.Concat([]string{"Secure Boot on"}, twoOfAnyName(), []string{"Power down"})
 	}
 	return cells
+}
+
+// factory is a machine whose disk is empty when it is started first.
+func factory() Cell {
+	c := realRoot("factory", "the disk is empty; systemd-repart in the initrd makes and fills the root at the first boot, and the second one finds it",
+		"root=PARTLABEL=factory", Disk{Volume: "empty"}, Disk{Volume: "ext4"})
+	c.Keep = true
+	// Without --root= the definitions, and what they copy, would be those of the root that is not there yet. With it no block device may be
+	// copied, so it is files.
+	c.Credentials = map[string]string{
+		"tmpfiles.extra": `f /run/repart.d/50-root.conf 0644 root root - [Partition]\nType=root\nLabel=factory\nFormat=ext4\nCopyFiles=/run/factory:/\n` + "\n",
+		// A mount unit would wait for a file system check, and that for the root's. When repart closes the disk, udev reads the table anew and takes the
+		// partition away for a moment: nobody may have begun with it, and where it is there already, repart stays away.
+		"systemd.unit-dropin.systemd-repart.service": "[Unit]\nConditionPathExists=!/dev/vdb1\nAfter=systemd-tmpfiles-setup.service dev-vdb.device dev-vdc.device\nBefore=systemd-fsck-root.service sysroot.mount\nWants=dev-vdb.device dev-vdc.device\n" +
+			"[Service]\nExecStartPre=mkdir /run/factory\nExecStartPre=mount -o ro /dev/vdc /run/factory\nExecStartPost=umount /run/factory\nExecStartPost=rmdir /run/factory\nExecStartPost=udevadm settle\n" +
+			"StandardError=journal+console\nEnvironment=SYSTEMD_LOG_TARGET=console\nExecStart=\nExecStart=systemd-repart --root=/ --dry-run=no --empty=allow /dev/vdb\n",
+	}
+	c = c.saying(map[string]string{"root-source": "/dev/vdb1", "boots": "0"})
+	c.Again = []Again{{Verdict: Entered, Must: c.Must, MustNot: c.MustNot, Report: isWell(map[string]string{"root-source": "/dev/vdb1", "boots": "1"})}}
+	return c
 }
 
 // mountESP is a line of a script that the real system runs, in which the partition that stage 1 booted from is mounted where the report had it.
