@@ -58,13 +58,15 @@ var rules = func() (out []compiled) {
 		{`mounts`, `( /tmp .* rw),size=\d+k`, `$1`},
 		{`mounts`, `size=\d{6,}k`, `size=M`},
 		{`jobs`, `^ *\d+ `, ``},
+		// A getty waits for a quiet console, and may or may not have begun.
+		{`mounts`, `^\S+ /run/credentials/(serial-)?getty@.*$`, ``},
 		// What udev knows follows from the devices, and in which order it looked at them; so do the names of journald's streams.
 		{`run`, `^.* /run/(udev/(data|links|tags|watch|queue)|systemd/units/invocation:|systemd/journal/streams)/?.*$`, ``},
 		{`dev|units`, `^.*(diskseq|cdrom|sr0|DVD|ata\\x2d3|by-path/pci-0000:00:1f.2|11:0).*$`, ``},
 		// Which number a driver gets depends on who comes first.
 		{`dev`, `^.* /dev/block/25[34]:\d+ -> .*$`, ``},
 		{`processes`, `^.*(udev-worker|sort -u).*$`, ``},
-		{`sysctl`, `^(kernel/(random/|ns_last_pid)|fs/(dentry-state|inode-)).*$`, ``},
+		{`sysctl`, `^(kernel/(random/|ns_last_pid)|fs/(dentry-state|file-nr|inode-)).*$`, ``},
 		{`parameters`, `^.*/dm_bufio/parameters/.*_bytes:.*$`, ``},
 		// An emulated processor that gets no time: the kernel taints itself with L.
 		{`sysctl`, `^kernel/tainted:16384$`, `kernel/tainted:0`},
