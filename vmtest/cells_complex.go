@@ -325,7 +325,7 @@ fi
 	pcr11.Again = []Again{
 		again(pcr11.Must),
 		{Verdict: Entered, Must: slices.Concat(twoSystems()[:3], []string{asksPassphrase}, twoSystems()[3:]), MustNot: troubleAtShutdown(), Dialogue: typed(), Report: isWell(dm),
-			Alter: onFirstESP("/EFI/BOOT/BOOTX64.EFI", func(ctx context.Context, w *Workshop) (string, error) {
+			Alter: onFirstESP(firstPath, func(ctx context.Context, w *Workshop) (string, error) {
 				cmdline, err := w.cmdline(ctx, &other)
 				if err != nil {
 					return "", err

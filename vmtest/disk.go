@@ -291,3 +291,67 @@ func (w *Workshop) installSyslinux(ctx context.Context, disk string, table *gpt.
 	}
 	return f.Close()
 }
+
+// onFirstESP returns a function that puts another file in place of one on the ESP of a machine's first disk.
+func onFirstESP(path string, other func(ctx context.Context, w *Workshop) (string, error)) func(context.Context, *Workshop, []string) error {
+	return func(ctx context.Context, w *Workshop, disks []string) error {
+		source, err := other(ctx, w)
+		if err != nil {
+			return err
+		}
+		at, err := espOf(disks[0])
+		if err != nil {
+			return err
+		}
+		for _, args := range [][]string{{"mattrib", "-i", at, "-r", "::" + path}, {"mdel", "-i", at, "::" + path}, {"mcopy", "-i", at, source, "::" + path}} {
+			tool, err := program.Find(args[0], "mtools")
+			if err != nil {
+				return err
+			}
+			if _, err := w.run(ctx, []string{"MTOOLS_SKIP_CHECK=1"}, tool, args[1:]...); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// espOf names the ESP of a disk as mtools want it.
+func espOf(disk string) (string, error) {
+	offset, err := espOffset(disk)
+	return fmt.Sprintf("%s@@%d", disk, offset), err
+}
+
+func espOffset(disk string) (int64, error) {
+	table, err := tableOf(disk)
+	if err != nil {
+		return 0, err
+	}
+	return table.Partitions[0].Offset(table.SectorSize), nil
+}
+
+// espIsClean judges the ESP's file system when the machine has ended: Linux marks it while it is mounted read-write.
+func espIsClean(disks []string) []string {
+	offset, err := espOffset(disks[0])
+	if err != nil {
+		return []string{err.Error()}
+	}
+	f, err := os.Open(disks[0])
+	if err != nil {
+		return []string{err.Error()}
+	}
+	defer f.Close()
+	sector := make([]byte, 512)
+	if _, err := f.ReadAt(sector, offset); err != nil {
+		return []string{err.Error()}
+	}
+	// The byte behind the drive number (fatgen103, BS_Reserved1), where Linux has its FAT_STATE_DIRTY.
+	state := sector[0x25]
+	if strings.HasPrefix(string(sector[0x52:]), "FAT32") {
+		state = sector[0x41]
+	}
+	if state&1 != 0 {
+		return []string{"the ESP is marked as not unmounted"}
+	}
+	return nil
+}

@@ -68,10 +68,10 @@ func (w *Workshop) Run(ctx context.Context, c *Cell) ([]*Outcome, error) {
 					return nil, asMissing(fmt.Errorf("cannot prepare boot %d of %s: %w", n+1, c.Name, err))
 				}
 			}
-		}
-		if n > 0 && c.Again[n-1].Alter != nil {
-			if err := c.Again[n-1].Alter(ctx, w, paths(config.Disks)); err != nil {
-				return nil, asMissing(fmt.Errorf("cannot prepare boot %d of %s: %w", n+1, c.Name, err))
+			if alter := c.Again[n-1].Alter; alter != nil {
+				if err := alter(ctx, w, paths(config.Disks)); err != nil {
+					return nil, asMissing(fmt.Errorf("cannot prepare boot %d of %s: %w", n+1, c.Name, err))
+				}
 			}
 		}
 		o, err := w.start(ctx, c.boot(n), &again)
