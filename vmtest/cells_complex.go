@@ -92,9 +92,9 @@ func twoOfAnyName() []string {
 	return two
 }
 
-// troubleAtShutdown is what systemd-shutdown says of what it cannot unmount.
+// troubleAtShutdown is what systemd and, after it, systemd-shutdown say of what they cannot unmount.
 func troubleAtShutdown() []string {
-	return []string{"Failed to unmount", "Unable to finalize remaining file systems", "Failed to finalize file systems"}
+	return []string{"Failed unmounting", "Failed to unmount", "Unable to finalize remaining file systems", "Failed to finalize file systems"}
 }
 
 // troubleWithDevices is what it says of devices that it cannot detach. Below a root, which stays mounted to the last, there is no other way.
