@@ -140,7 +140,7 @@ test-all: _test-packages _boot-packages _interop-tree (demo "debug")
 
 # Run the tests that need a user namespace (TestNS…), of all packages or some
 test-ns *packages: _test-packages
-    INITDDI_NS=1 go test -count=1 -run '^TestNS' -exec 'unshare -Urmn' {{ if packages == "" { "./internal/... ./cmds/sysextmerge ./vmtest/attack" } else { packages } }}
+    INITDDI_NS=1 go test -count=1 -run '^TestNS' -exec "'{{ justfile_directory() }}/scripts/in-namespaces'" {{ if packages == "" { "./internal/... ./cmds/sysextmerge ./vmtest/attack" } else { packages } }}
 
 # Run the tests that need to be root on a kernel of their own (TestVM…) in a virtual machine, of all packages or some (-v: say everything)
 test-vm *packages: _boot-packages _build-packages tree

@@ -145,7 +145,11 @@ func runUnits(ctx context.Context, s *suite) error {
 }
 
 func runNamespace(ctx context.Context, s *suite) error {
-	return s.goTest(ctx, []string{"INITDDI_NS=1"}, "-count=1", "-run", "^TestNS", "-exec", "unshare -Urmn", "./internal/...", "./cmds/sysextmerge", "./vmtest/attack")
+	namespaces, err := filepath.Abs("scripts/in-namespaces") // go runs it in the directory of each package
+	if err != nil {
+		return err
+	}
+	return s.goTest(ctx, []string{"INITDDI_NS=1"}, "-count=1", "-run", "^TestNS", "-exec", "'"+namespaces+"'", "./internal/...", "./cmds/sysextmerge", "./vmtest/attack")
 }
 
 // target is a fuzz target of a package.

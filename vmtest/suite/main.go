@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -69,14 +70,18 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	fuzzTime := flags.Duration("fuzztime", 10*time.Second, "for each fuzz target")
 	strict := flags.Bool("strict", os.Getenv("CI") != "", "fail for a skip that is not allowed")
 	allowed := flags.String("allowed", "vmtest/suite/allowed-skips.txt", "the skips that are")
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return nil
+	case err != nil:
+		return err
+	}
+	list, err := chosen(*only)
+	if err != nil {
 		return err
 	}
 	s := &suite{out: out, fuzzTime: *fuzzTime, group: *group, all: *all}
-	for _, p := range parts() {
-		if *only != "" && !contains(strings.Split(*only, ","), p.name) {
-			continue
-		}
+	for _, p := range list {
 		start := time.Now()
 		fmt.Fprintf(out, "== %s\n", p.name)
 		if err := p.run(ctx, s); err != nil {
@@ -87,13 +92,20 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	return s.finish(*strict, *allowed)
 }
 
-func contains(list []string, s string) bool {
-	for _, e := range list {
-		if e == s {
-			return true
-		}
+// chosen returns the kinds of a list with commas, all for an empty one. A name that is none would run nothing and be taken for a success of the rest.
+func chosen(only string) ([]part, error) {
+	if only == "" {
+		return parts(), nil
 	}
-	return false
+	var list []part
+	for name := range strings.SplitSeq(only, ",") {
+		i := slices.IndexFunc(parts(), func(p part) bool { return p.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("cannot run the tests %q: there are unit, ns, fuzz, vm, differential, boots, tamper", name)
+		}
+		list = append(list, parts()[i])
+	}
+	return list, nil
 }
 
 func (s *suite) fail(name, why string) {

@@ -40,3 +40,17 @@ func TestSkips(t *testing.T) {
 		}
 	}
 }
+
+// TestChosen: a kind of tests that does not exist is an error, not nothing to do.
+func TestChosen(t *testing.T) {
+	for only, want := range map[string]string{"": "unit ns fuzz vm differential boots tamper", "ns": "ns", "ns,unit": "ns unit", "namespace": "", "ns,": "", "ns unit": ""} {
+		list, err := chosen(only)
+		var got []string
+		for _, p := range list {
+			got = append(got, p.name)
+		}
+		if strings.Join(got, " ") != want || (err != nil) != (want == "") {
+			t.Errorf("%q: %v, %v, wanted %q", only, got, err, want)
+		}
+	}
+}
