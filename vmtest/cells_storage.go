@@ -6,7 +6,9 @@ package vmtest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -76,6 +78,12 @@ func cellsStorage() []Cell {
 		{Name: "long-name", Doc: "an image with a long name that is not ASCII", Disks: []Disk{{Place: []Place{{Path: "/loader/ddi/" + longName, Image: "signed"}}}},
 			Must: []string{"entering vda1:/loader/ddi/" + longName, guest.Sentence}},
 
+		{Name: "slow-order", Doc: "eight virtio disks that take their time are named in the order in which they are on the bus all the same: people write those names into files", Cmdline: noEDD + byPartUUID(2), Disks: append(slices.Repeat([]Disk{{Volume: "empty", Reads: 2}}, 7), onESP("signed").seeded(2)),
+			Must: entered("vdh1", "signed"), Check: inBusOrder},
+		{Name: "silent-behind", Doc: "a disk that never answers, behind the right one, takes nothing from the next init but itself", Cmdline: noEDD + byPartUUID(2), Disks: []Disk{onESP("signed").seeded(2), silent(""), onESP("signed9").seeded(3)},
+			Must: entered("vda1", "signed"), Check: hasPartitions("vda1", "vdc1")},
+		{Name: "late-behind", Doc: "one that answers when the next init runs is all there, and so are those behind it", Cmdline: noEDD + "marker.later=10s " + byPartUUID(2), Disks: []Disk{onESP("signed").seeded(2), {Reads: 1, Place: onESP("signed9").Place}, onESP("signed9").seeded(3)},
+			Must: []string{"in place in", "a device does not answer", "entering vda1:/loader/ddi/signed.raw", guest.Sentence}, Check: hasPartitions("vda1", "vdb1", "vdc1")},
 		{Name: "silent-virtio", Test: true, Doc: "a disk that never answers, before the right one on the same bus", Cmdline: noEDD + byPartUUID(2), Disks: []Disk{silent(""), onESP("signed").seeded(2)}, Must: entered("vdb1", "signed")},
 		{Name: "silent-scsi", Doc: "a SCSI disk that never answers, and the right one on USB, which takes longer to appear", Cmdline: noEDD + byPartUUID(2), Disks: []Disk{silent("scsi"), onESP("signed").seeded(2).on("usb")}, Must: entered("sdb1", "signed")},
 		{Name: "silent-usb", Doc: "a USB disk that never answers, and the right one appears after it", Cmdline: noEDD + byPartUUID(2), Disks: []Disk{silent("usb"), {Seed: 2, Late: 6 * time.Second, Place: onESP("signed").Place}}, Must: entered("vda1", "signed")},
@@ -98,7 +106,10 @@ func cellsStorage() []Cell {
 			c.Stage1 = "disks"
 		}
 		if c.Verdict == "" {
-			c.Verdict, c.Check = Entered, usedInPlace
+			c.Verdict = Entered
+			if c.Check == nil {
+				c.Check = usedInPlace
+			}
 		} else {
 			c.MustNot = append(c.MustNot, guest.Sentence)
 		}
@@ -118,6 +129,26 @@ func usedInPlace(f *guest.Facts) []string {
 	c.hashing(f, boot)
 	c.ok(len(f.FDs) == 3, "the open descriptors are %v, wanted 0, 1 and 2", f.FDs)
 	return c.wrong
+}
+
+// inBusOrder checks that the names of disks are in the order of their places on the bus.
+func inBusOrder(f *guest.Facts) []string {
+	places := slices.Sorted(maps.Values(f.Disks))
+	nodes := slices.SortedFunc(maps.Keys(f.Disks), func(a, b string) int { return strings.Compare(f.Disks[a], f.Disks[b]) })
+	if len(places) != 8 || !slices.IsSorted(nodes) {
+		return []string{fmt.Sprintf("the disks at %s are named %s, wanted eight with names in order", places, nodes)}
+	}
+	return nil
+}
+
+// hasPartitions checks that these partitions are there, and no others.
+func hasPartitions(want ...string) func(*guest.Facts) []string {
+	return func(f *guest.Facts) []string {
+		if !slices.Equal(f.Partitions, want) {
+			return []string{fmt.Sprintf("the partitions are %s, wanted %s; on the bus are %v, processes %q", f.Partitions, want, f.Disks, f.Processes)}
+		}
+		return nil
+	}
 }
 
 // bootFile makes a disk of its own of one without an image.

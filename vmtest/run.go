@@ -211,7 +211,7 @@ func asMissing(err error) error {
 
 // machine makes everything that a cell needs and describes the machine; what a run changes lies in tmp.
 func (w *Workshop) machine(ctx context.Context, c *Cell, tmp string) (*vm.Config, error) {
-	config := &vm.Config{Report: filepath.Join(tmp, "report"), MemoryMiB: 1024, CPUs: 1, Credentials: c.Credentials}
+	config := &vm.Config{Report: filepath.Join(tmp, "report"), MemoryMiB: 1024, CPUs: cmp.Or(c.CPUs, 1), Credentials: c.Credentials}
 	cmdline, err := w.cmdline(ctx, c)
 	if err != nil {
 		return nil, err
@@ -312,7 +312,7 @@ func (w *Workshop) variables(ctx context.Context, c *Cell, to string) error {
 
 // attach makes a disk and says how it is attached; if it is the machine's own, it lies at private.
 func (w *Workshop) attach(ctx context.Context, c *Cell, d Disk, s starter, private string) (vm.Disk, error) {
-	out := vm.Disk{Bus: d.Bus, SectorSize: cmp.Or(d.Attached, d.SectorSize), Late: d.Late > 0, ReadBurst: d.ReadBurst, Snapshot: true}
+	out := vm.Disk{Bus: d.Bus, SectorSize: cmp.Or(d.Attached, d.SectorSize), Late: d.Late > 0, ReadBurst: d.ReadBurst, Reads: d.Reads, Snapshot: true}
 	path, err := w.Disk(ctx, d, s)
 	if err != nil {
 		return out, err

@@ -88,6 +88,7 @@ type Cell struct {
 	Stub string `json:"stub,omitempty"`
 	// Cmdline is added to the command line that every cell has (baseCmdline).
 	Cmdline string `json:"cmdline,omitempty"`
+	CPUs    int    `json:"cpus,omitempty"` // default 1
 	Disks   []Disk `json:"disks,omitempty"`
 	// Delivered is what the boot loader leaves in memory beside stage 1, for a direct boot.
 	Delivered []Delivered `json:"delivered,omitempty"`
@@ -190,6 +191,8 @@ type Disk struct {
 	Late time.Duration `json:"late,omitempty"`
 	// ReadBurst is how many bytes the disk gives as fast as ever; afterwards it is one a second, so that it does not answer. 0 is no limit.
 	ReadBurst int64 `json:"read_burst,omitempty"`
+	// Reads is how many reads the disk answers in a second; 0 is no limit.
+	Reads int `json:"reads,omitempty"`
 	// Alter changes the finished disk, a copy that is this machine's alone.
 	Alter func(file string) error `json:"-"`
 }

@@ -67,18 +67,17 @@ type devices struct {
 	params  []cmdline.Param
 	seen    int
 	started int
-	named   bool            // see isNamed
-	nudged  map[string]bool // modules of which it was said that they take long
-	network bool            // drivers of network cards are wanted
-	noDisks bool            // those of disks are not
+	named   bool                     // see isNamed
+	turns   map[string]turn          // see stuck
+	nudged  map[string]chan struct{} // see nudge: what is closed when the devices behind have answered
+	network bool                     // drivers of network cards are wanted
+	noDisks bool                     // those of disks are not
 
 	mu     sync.Mutex
-	over   bool     // nothing is loaded any more, and what fails is nobody's concern
-	order  []string // modules in the order in which they were loaded
-	failed []string // why the others were not
-	// helpers are the processes that did, or do, what may not come back.
-	helpers []*os.Process
-	probe   func(device string) // has the kernel probe a device, and may not come back
+	over   bool                   // nothing is loaded any more, and what fails is nobody's concern
+	order  []string               // modules in the order in which they were loaded
+	failed []string               // why the others were not
+	probe  func(devices []string) // has the kernel probe devices in turn, and may not come back
 }
 
 // newDevices makes what loads modules; it follows no events yet.
@@ -91,9 +90,9 @@ func newDevices(w *World, table *modtable.Table, log *report.Log) *devices {
 		d.cpu = strings.TrimSpace(string(b))
 	}
 	d.loader = drivers.New(table, d.cpu, d.load, d.loadedOne)
-	d.probe = func(device string) {
-		if err := d.aside(asideProbe, device); err != nil {
-			d.log.Debug("%v", err) // it stays without a driver, and is listed as such
+	d.probe = func(devices []string) {
+		if err := d.aside(append([]string{asideProbe}, devices...)...); err != nil {
+			d.log.Debug("%v", err) // what has no driver is listed as such
 		}
 	}
 	return d
@@ -290,26 +289,10 @@ func (d *devices) event(msg []byte) news {
 	return n
 }
 
-// finish waits until no module is being loaded any more, except for those that may never be. The hand-over ends every thread of this process, and a driver whose probing is
-// interrupted leaves its device without one: the module is there, and nobody tries again.
-func (d *devices) finish() {
-	limit := time.NewTimer(slowModule)
-	defer limit.Stop()
-	for d.loader.Busy() && len(d.loader.Pending(slowModule)) == 0 {
-		select {
-		case <-d.loader.Idle():
-		case <-limit.C:
-			d.log.Warn("drivers are still being loaded after %s: the next init may miss their devices", slowModule)
-			return
-		}
-	}
-}
-
 func (d *devices) close() {
 	d.mu.Lock()
 	d.over = true
 	d.mu.Unlock()
-	d.killHelpers()
 	if d.socket != nil {
 		d.socket.Close()
 	}

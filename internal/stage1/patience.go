@@ -4,6 +4,7 @@
 package stage1
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -29,7 +30,7 @@ import (
 //     background, as that for SCSI disks is, unless the module is loaded with async_probe.
 //   - Loading its driver: without async_probe that asks one device after the other, and does not return from one that says nothing. Nobody
 //     can kill who waits there, and execve(2) waits for the end of all threads: process 1 could not become the next init. So another
-//     process waits, and the devices behind the silent one are probed by themselves.
+//     process waits, and one more has the devices behind the silent one probed. Both stay until it answers, under the next init as well.
 
 // asyncProbe is the parameter with which every module leaves it to the kernel to probe its devices in the background, and with which
 // loading it does not wait for what is probed there already (kernel/module/main.c, do_init_module).
@@ -61,6 +62,48 @@ func (d *devices) waitsForDevices(module string) bool {
 // and has no devices is nobody's concern.
 func (d *devices) slow() []string {
 	return slices.DeleteFunc(d.loader.Pending(slowModule), func(module string) bool { return !d.drives(module) })
+}
+
+// turn is how far the driver in a module has come with its devices.
+type turn struct {
+	left  int       // devices that have no driver
+	since time.Time // when it was seen first that there are so many
+}
+
+// stuck returns those of the modules for whose loading a device does not answer: for so long none of theirs has had its turn. It takes
+// long as well where there are many disks, or where the machine is busy; then they have their names in order only if nobody interferes.
+func (d *devices) stuck() []string {
+	if d.turns == nil {
+		d.turns = map[string]turn{}
+	}
+	var out []string
+	for _, module := range d.loader.Pending(0) {
+		if !d.drives(module) {
+			continue
+		}
+		t, left := d.turns[module], len(d.waiting(module))
+		if t.left != left || t.since.IsZero() {
+			t = turn{left, time.Now()}
+			d.turns[module] = t
+		}
+		if time.Since(t.since) >= slowModule {
+			out = append(out, module)
+		}
+	}
+	return out
+}
+
+// waiting returns the paths below /sys of a module's devices that have no driver, in the order in which the bus has them. The one that is
+// being probed has one.
+func (d *devices) waiting(module string) []string {
+	var out []string
+	for _, dev := range drivers.Devices(d.world.Sys) {
+		if dev.Driver == "" && slices.Contains(d.table.Match(dev.Modalias), module) {
+			out = append(out, dev.Path)
+		}
+	}
+	slices.SortFunc(out, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	return out
 }
 
 // drives reports whether a module is a driver of devices.
@@ -107,7 +150,7 @@ func (d *devices) inOrder(module string) bool {
 // What this program does when process 1 starts it, and process 1 would not survive if it did not come back.
 const (
 	asideLoad  = "--load-module" // FILE PARAMETERS
-	asideProbe = "--probe"       // DEVICE, below /sys
+	asideProbe = "--probe"       // DEVICE..., below /sys
 	asideHold  = "--hold"        // what was inherited, until standard input ends and a little longer
 )
 
@@ -127,29 +170,17 @@ func (d *devices) aside(args ...string) error {
 	return err
 }
 
+// startHelper starts one. Nobody kills it: the kernel would go on with the devices that it has not come to, and read nothing of them any more.
 func (d *devices) startHelper(args []string) (*os.Process, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.over {
 		return nil, os.ErrClosed
 	}
-	p, err := process.StartSelf(append([]string{"storageinit"}, args...))
-	if err == nil {
-		d.helpers = append(d.helpers, p)
-	}
-	return p, err
+	return process.StartSelf(append([]string{"storageinit"}, args...))
 }
 
 var errAside = errors.New("the line above has the reason")
-
-// killHelpers ends the processes of [devices.aside]. One that waits for a device ends when that answers; the next init reaps it.
-func (d *devices) killHelpers() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, p := range d.helpers {
-		_ = p.Kill() // most have ended long ago
-	}
-}
 
 // runAside is what the other process does. It reports false for arguments of somebody else.
 func runAside(args []string) (is bool, err error) {
@@ -161,13 +192,13 @@ func runAside(args []string) (is bool, err error) {
 		}
 		defer f.Close()
 		return true, module.Load(f, args[2])
-	case len(args) == 2 && args[0] == asideProbe:
+	case len(args) >= 2 && args[0] == asideProbe:
 		sys, err := os.OpenRoot("/sys")
 		if err != nil {
 			return true, err
 		}
 		defer sys.Close()
-		return true, probe(sys, args[1])
+		return true, probeInTurn(sys, args[1:], slowModule)
 	}
 	if len(args) == 1 && args[0] == asideHold {
 		_, _ = os.Stdin.Read(make([]byte, 1)) // nobody writes: this waits for the end
@@ -193,25 +224,49 @@ func (b *boot) holdSilent() {
 	b.holder = end // closed by execve
 }
 
-// nudge looks for modules whose loading does not end, says so once, and has the kernel probe the devices behind the one that does not
-// answer.
+// nudge looks for modules whose loading waits for a device that does not answer, says so once, and has the kernel probe the devices behind
+// that one.
 func (d *devices) nudge() {
-	for _, module := range d.slow() {
-		if d.nudged[module] {
+	for _, module := range d.stuck() {
+		if d.nudged[module] != nil {
 			continue
 		}
 		if d.nudged == nil {
-			d.nudged = map[string]bool{}
+			d.nudged = map[string]chan struct{}{}
 		}
-		d.nudged[module] = true
+		answered := make(chan struct{})
+		d.nudged[module] = answered
 		d.log.Warn("module %s is still being loaded after %s: a device does not answer; the boot goes on without it", module, slowModule)
-		for _, dev := range drivers.Devices(d.world.Sys) {
-			if dev.Driver == "" && slices.Contains(d.table.Match(dev.Modalias), module) {
-				// This one may not answer either.
-				go d.probe(dev.Path)
+		behind := d.waiting(module)
+		d.turns[module] = turn{len(behind), time.Now()}
+		go func() {
+			defer close(answered)
+			if len(behind) > 0 {
+				d.probe(behind)
 			}
+		}()
+	}
+}
+
+// probeInTurn has the kernel probe one device after the other, and with the next one as well where one has not answered for so long.
+func probeInTurn(sys *os.Root, devices []string, patience time.Duration) error {
+	results := make(chan error, len(devices))
+	for _, device := range devices {
+		answered := make(chan struct{})
+		go func() {
+			results <- probe(sys, device)
+			close(answered)
+		}()
+		select {
+		case <-answered:
+		case <-time.After(patience):
 		}
 	}
+	var errs []error
+	for range devices {
+		errs = append(errs, <-results)
+	}
+	return errors.Join(errs...)
 }
 
 // probe asks the kernel to find a driver for a device bus/BUS/devices/NAME (drivers/base/bus.c, drivers_probe).
@@ -226,6 +281,49 @@ func probe(sys *os.Root, device string) error {
 		return fmt.Errorf("cannot have %s probed: %w", device, err)
 	}
 	return nil
+}
+
+// moves reports whether anything is to be expected of what is being loaded: it is no driver's module that is stuck, with everything behind
+// the device that does not answer probed, or stuck as well.
+func (d *devices) moves() bool {
+	stuck := d.stuck()
+	return slices.ContainsFunc(d.loader.Pending(0), func(module string) bool {
+		answered := d.nudged[module]
+		if answered == nil {
+			return true
+		}
+		select {
+		case <-answered:
+			return false
+		default:
+			return !slices.Contains(stuck, module)
+		}
+	})
+}
+
+// finishLimit is how long the hand-over waits for drivers.
+const finishLimit = 10 * time.Second
+
+// finish waits until no module is being loaded any more, except for those that wait for a device that does not answer. The hand-over ends
+// every thread of this process, and a driver whose probing is interrupted leaves its device without one: the module is there, and nobody
+// tries again.
+func (d *devices) finish() {
+	const look = 20 * time.Millisecond
+	begun := time.Now()
+	for d.loader.Busy() {
+		d.nudge()
+		if !d.moves() {
+			return
+		}
+		if time.Since(begun) > finishLimit {
+			d.log.Warn("drivers are still being loaded after %s: the next init may miss their devices", finishLimit)
+			return
+		}
+		select {
+		case <-d.loader.Idle():
+		case <-time.After(look):
+		}
+	}
 }
 
 // noteSilent says once of each disk that it does not answer, and that it has.

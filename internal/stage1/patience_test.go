@@ -5,11 +5,13 @@ package stage1
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/initddi/initddi/internal/discover/machinetest"
@@ -104,7 +106,7 @@ func TestInOrder(t *testing.T) {
 
 // TestAside: the other process is told apart from somebody who makes a mistake, and says what fails.
 func TestAside(t *testing.T) {
-	for _, args := range [][]string{nil, {"--dry-run"}, {asideLoad}, {asideLoad, "x"}, {asideProbe}, {asideProbe, "a", "b"}, {asideHold, "x"}} {
+	for _, args := range [][]string{nil, {"--dry-run"}, {asideLoad}, {asideLoad, "x"}, {asideProbe}, {asideHold, "x"}} {
 		if is, err := runAside(args); is || err != nil {
 			t.Errorf("%q: %v, %v", args, is, err)
 		}
@@ -116,61 +118,177 @@ func TestAside(t *testing.T) {
 	}
 }
 
-// TestNudge: when the driver waits for one device, the kernel is asked to probe the others of its own, once.
-func TestNudge(t *testing.T) {
-	m := machinetest.New(t)
-	m.Write("sys/bus/virtio/drivers_probe", "")
-	for name, alias := range map[string]string{"virtio0": "virtio:d00000002v00001AF4", "virtio1": "virtio:d00000002v00001AF4", "virtio2": "virtio:d00000001v00001AF4"} {
-		m.Write("sys/bus/virtio/devices/"+name+"/modalias", alias+"\n")
-	}
-	// It has a driver from the moment that it is probed.
-	if err := os.Symlink("../../drivers/virtio_blk", m.Path("sys/bus/virtio/devices/virtio0/driver")); err != nil {
+// drivenBy gives a device of the fake machine a driver, as the kernel does before it probes it.
+func drivenBy(t *testing.T, m *machinetest.Machine, driver, device string) {
+	t.Helper()
+	if err := os.Symlink("../../../bus/virtio/drivers/"+driver, m.Path("sys/"+device+"/driver")); err != nil {
 		t.Fatal(err)
 	}
-	b, console := waiting(t, m)
-	table := virtioTable(t)
-	stuck := make(chan struct{})
-	defer close(stuck)
-	b.devices.table = table
-	b.devices.probe = func(device string) {
-		if err := probe(b.world.Sys, device); err != nil {
-			t.Error(err)
-		}
-	}
-	b.devices.loader = drivers.New(table, "", func(modtable.Module) error { <-stuck; return nil }, func(modtable.Module, error) {})
-	b.devices.offer("virtio:d00000002v00001AF4")
-	for len(b.devices.loader.Pending(slowModule)) == 0 {
-		b.devices.nudge()
-		time.Sleep(10 * time.Millisecond)
-	}
-	if console.Len() != 0 {
-		t.Errorf("too early, the console says %s", console)
-	}
-	probed := func() string {
-		out, err := os.ReadFile(m.Path("sys/bus/virtio/drivers_probe"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(out)
-	}
-	b.devices.nudge()
-	for start := time.Now(); probed() == "" && time.Since(start) < 10*time.Second; {
-		time.Sleep(10 * time.Millisecond)
-	}
-	if got := probed(); got != "virtio1" {
-		t.Errorf("probed %q", got)
-	}
-	if want := "initddi: module virtio_blk is still being loaded after 2s: a device does not answer; the boot goes on without it\n"; console.String() != want {
-		t.Errorf("the console says %q", console)
-	}
+}
+
+// virtioDisks is a machine with that many virtio disks and, as the last device on that bus, something else.
+func virtioDisks(t *testing.T, n int) (m *machinetest.Machine, devices []string) {
+	m = machinetest.New(t)
 	m.Write("sys/bus/virtio/drivers_probe", "")
-	b.devices.nudge()
-	if got := b.devices.unloaded(); console.Len() != len("initddi: module virtio_blk is still being loaded after 2s: a device does not answer; the boot goes on without it\n") || !slices.Equal(got, []string{"module virtio_blk is still being loaded"}) {
-		t.Errorf("again: the console says %q, unloaded are %q", console, got)
+	for i := range n {
+		device := fmt.Sprintf("bus/virtio/devices/virtio%d", i)
+		m.Write("sys/"+device+"/modalias", "virtio:d00000002v00001AF4\n")
+		devices = append(devices, device)
 	}
-	b.devices.loadedOne(modtable.Module{Name: "sd_mod"}, errors.New("cannot load module sd_mod: x"))
-	if got := b.devices.unloaded(); len(got) != 2 || got[0] != "cannot load module sd_mod: x" {
-		t.Errorf("unloaded are %q", got)
+	m.Write(fmt.Sprintf("sys/bus/virtio/devices/virtio%d/modalias", n), "virtio:d00000001v00001AF4\n")
+	return m, devices
+}
+
+// loading has the machine's devices load the module of its virtio disks for as long as the test runs.
+func loading(t *testing.T, b *boot) {
+	stop := make(chan struct{})
+	t.Cleanup(func() { close(stop) })
+	b.devices.table = virtioTable(t)
+	b.devices.loader = drivers.New(b.devices.table, "", func(modtable.Module) error { <-stop; return nil }, func(modtable.Module, error) {})
+	b.devices.offer("virtio:d00000002v00001AF4")
+}
+
+const virtioStuck = "initddi: module virtio_blk is still being loaded after 2s: a device does not answer; the boot goes on without it\n"
+
+// TestNudge: when the driver waits for a device that does not answer, the kernel is asked once to probe those behind it, in their order.
+func TestNudge(t *testing.T) {
+	inFakeTime(t, "silent", func(t *testing.T) {
+		m, devices := virtioDisks(t, 12)
+		drivenBy(t, m, "virtio_blk", devices[0])
+		b, console := waiting(t, m)
+		var probed [][]string
+		b.devices.probe = func(devices []string) { probed = append(probed, devices) }
+		loading(t, b)
+		b.devices.nudge()
+		time.Sleep(slowModule - time.Millisecond)
+		b.devices.nudge()
+		if synctest.Wait(); console.Len() != 0 || len(probed) != 0 {
+			t.Errorf("too early %s was probed, and the console says %s", probed, console)
+		}
+		for range 3 {
+			time.Sleep(slowModule)
+			b.devices.nudge()
+			synctest.Wait()
+		}
+		if console.String() != virtioStuck || len(probed) != 1 || !slices.Equal(probed[0], devices[1:]) {
+			t.Errorf("%s was probed, and the console says %s", probed, console)
+		}
+		if got := b.devices.unloaded(); !slices.Equal(got, []string{"module virtio_blk is still being loaded"}) {
+			t.Errorf("unloaded are %q", got)
+		}
+		b.devices.loadedOne(modtable.Module{Name: "sd_mod"}, errors.New("cannot load module sd_mod: x"))
+		if got := b.devices.unloaded(); len(got) != 2 || got[0] != "cannot load module sd_mod: x" {
+			t.Errorf("unloaded are %q", got)
+		}
+	})
+	inFakeTime(t, "slow", func(t *testing.T) {
+		m, devices := virtioDisks(t, 12)
+		b, console := waiting(t, m)
+		b.devices.probe = func(devices []string) { t.Errorf("%s was probed, out of turn", devices) }
+		loading(t, b)
+		for _, device := range devices {
+			drivenBy(t, m, "virtio_blk", device)
+			for range 5 {
+				time.Sleep(slowModule / 6)
+				b.devices.nudge()
+			}
+		}
+		if synctest.Wait(); console.Len() > 0 {
+			t.Errorf("the console says %s", console)
+		}
+	})
+}
+
+// TestProbeInTurn: devices are probed in their order, and one that does not answer keeps none behind it from that for long.
+func TestProbeInTurn(t *testing.T) {
+	m := machinetest.New(t)
+	for _, bus := range []string{"a", "b", "c"} {
+		m.Write("sys/bus/"+bus+"/drivers_probe", "")
+	}
+	fifo(t, m.Path("sys/bus/b/drivers_probe"))
+	done := make(chan error)
+	go func() {
+		done <- probeInTurn(m.Root("sys"), []string{"bus/a/devices/x", "bus/b/devices/y", "bus/c/devices/z", "bus/nonexistent/devices/x"}, 10*time.Millisecond)
+	}()
+	last := m.Path("sys/bus/c/drivers_probe")
+	for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(time.Millisecond) {
+		if b, err := os.ReadFile(last); err != nil || len(b) > 0 {
+			break
+		}
+	}
+	for name, want := range map[string]string{m.Path("sys/bus/a/drivers_probe"): "x", last: "z"} {
+		if b, err := os.ReadFile(name); err != nil || string(b) != want {
+			t.Errorf("%s has %q, %v", name, b, err)
+		}
+	}
+	select {
+	case err := <-done:
+		t.Errorf("it has not waited for the device that does not answer: %v", err)
+	default:
+	}
+	let(t, m.Path("sys/bus/b/drivers_probe"))
+	if err := <-done; !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestFinish: the hand-over waits while drivers come from one device to the next, and for those behind one that does not answer, but not for
+// that one.
+func TestFinish(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		each     time.Duration // what a device takes
+		silent   int           // the number of one that does not answer
+		answer   bool          // those behind it do
+		min, max time.Duration
+		console  string
+	}{
+		{name: "fast", each: 20 * time.Millisecond, silent: -1, min: 60 * time.Millisecond, max: 100 * time.Millisecond},
+		{name: "slow", each: slowModule * 3 / 4, silent: -1, min: slowModule * 9 / 4, max: slowModule * 10 / 4},
+		{name: "the first is silent", silent: 0, answer: true, min: slowModule, max: slowModule + 100*time.Millisecond, console: virtioStuck},
+		{name: "the last is silent", silent: 2, min: slowModule, max: slowModule + 100*time.Millisecond, console: virtioStuck},
+		{name: "all are silent", silent: 0, min: 2 * slowModule, max: 2*slowModule + 200*time.Millisecond, console: virtioStuck},
+		{name: "endless", each: slowModule * 3 / 4, silent: -2, min: finishLimit, max: finishLimit + 100*time.Millisecond,
+			console: "initddi: drivers are still being loaded after 10s: the next init may miss their devices\n"},
+	} {
+		inFakeTime(t, test.name, func(t *testing.T) {
+			n := 3
+			if test.silent == -2 {
+				n = 30
+			}
+			m, devices := virtioDisks(t, n)
+			b, console := waiting(t, m)
+			stop := make(chan struct{})
+			defer close(stop)
+			b.devices.table = virtioTable(t)
+			b.devices.loader = drivers.New(b.devices.table, "", func(modtable.Module) error {
+				for i, device := range devices {
+					drivenBy(t, m, "virtio_blk", device)
+					if i == test.silent {
+						<-stop
+						return nil
+					}
+					select {
+					case <-stop:
+						return nil
+					case <-time.After(test.each):
+					}
+				}
+				return nil
+			}, func(modtable.Module, error) {})
+			b.devices.probe = func(devices []string) {
+				if !test.answer {
+					<-stop
+				}
+			}
+			b.devices.offer("virtio:d00000002v00001AF4")
+			synctest.Wait()
+			start := time.Now()
+			b.devices.finish()
+			if took := time.Since(start); took < test.min || took > test.max || console.String() != test.console {
+				t.Errorf("%s, the console says %q", took, console)
+			}
+		})
 	}
 }
 

@@ -244,36 +244,8 @@ func TestRelink(t *testing.T) {
 	}
 }
 
-// TestFinish: the hand-over waits for a driver that is being loaded, and not for one that may never be.
-func TestFinish(t *testing.T) {
-	for _, test := range []struct {
-		name     string
-		takes    time.Duration
-		min, max time.Duration
-	}{
-		{"a driver", 200 * time.Millisecond, 150 * time.Millisecond, slowModule},
-		{"one that hangs", time.Minute, slowModule - 100*time.Millisecond, 10 * time.Second},
-	} {
-		b, console := waiting(t, machinetest.New(t))
-		table := virtioTable(t)
-		stop := make(chan struct{})
-		b.devices.table = table
-		b.devices.loader = drivers.New(table, "", func(modtable.Module) error {
-			select {
-			case <-stop:
-			case <-time.After(test.takes):
-			}
-			return nil
-		}, func(modtable.Module, error) {})
-		b.devices.offer("virtio:d00000002v00001AF4")
-		start := time.Now()
-		b.devices.finish()
-		if took := time.Since(start); took < test.min || took > test.max {
-			t.Errorf("%s: %s\n%s", test.name, took, console)
-		}
-		close(stop)
-	}
-	// Without a boot partition or memory among the sources no driver is wanted.
+// TestUnwantedDrivers: without a boot partition or memory among the sources no driver of disks is loaded.
+func TestUnwantedDrivers(t *testing.T) {
 	b, _ := waiting(t, machinetest.New(t))
 	b.devices.table = virtioTable(t)
 	b.devices.loader = drivers.New(b.devices.table, "", func(modtable.Module) error { return nil }, func(modtable.Module, error) {})

@@ -29,6 +29,10 @@ type Facts struct {
 	Uptime int64 `json:"uptime_us"`
 	// Read are the bytes that the kernel had read from each disk until then, by node name.
 	Read map[string]int64 `json:"read"`
+	// Disks says where each of those disks is, as a path below /sys/devices.
+	Disks map[string]string `json:"disks"`
+	// Partitions are the nodes of all partitions.
+	Partitions []string `json:"partitions"`
 	// FDs are the descriptors the process was started with, and what they are.
 	FDs map[int]string `json:"fds"`
 	// Cwd and Root are the working directory and what /proc says of the root.

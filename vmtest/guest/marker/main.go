@@ -49,6 +49,7 @@ func main() {
 	g.esp()
 	g.destroy()
 	g.payload()
+	g.partitions()
 	if err := g.send(); err != nil {
 		fmt.Println("marker:", err)
 	}
@@ -124,13 +125,32 @@ func preferred(text, algorithm string) (driver string) {
 
 // disks reads how much was read of the disks that are made of nothing else (Documentation/block/stat.rst).
 func (g *gatherer) disks() {
-	g.facts.Read = map[string]int64{}
+	g.facts.Read, g.facts.Disks = map[string]int64{}, map[string]string{}
 	for _, node := range names("/sys/block") {
 		link, err := os.Readlink("/sys/block/" + node)
 		if fields := strings.Fields(read("/sys/block/" + node + "/stat")); err == nil && !strings.Contains(link, "/virtual/") && len(fields) > 2 {
 			sectors, err := strconv.ParseInt(fields[2], 10, 64)
 			g.note(err)
 			g.facts.Read[node] = sectors * 512
+			g.facts.Disks[node] = strings.TrimPrefix(link, "../devices/")
+		}
+	}
+}
+
+// partitions lists them, after a while if a word "marker.later=DURATION" on the kernel command line says so.
+func (g *gatherer) partitions() {
+	for _, word := range strings.Fields(g.facts.Cmdline) {
+		if text, ok := strings.CutPrefix(word, "marker.later="); ok {
+			later, err := time.ParseDuration(text)
+			g.note(err)
+			time.Sleep(later)
+		}
+	}
+	for _, node := range names("/sys/block") {
+		for _, name := range names("/sys/block/" + node) {
+			if strings.HasPrefix(name, node) {
+				g.facts.Partitions = append(g.facts.Partitions, name)
+			}
 		}
 	}
 }
