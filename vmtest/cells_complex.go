@@ -160,10 +160,13 @@ func (d Disk) with(volume string) Disk {
 // byLUKS names the LUKS container on the command line; what is in it becomes /dev/mapper/NAME.
 func byLUKS(name string) string { return "rd.luks.name=" + luksUUID + "=" + name }
 
+// withKey says that a key file opens it, which is the credential in keyFile.
+const withKey = " rd.luks.key=" + luksUUID + "=/run/credentials/@system/disk.key"
+
+func keyFile() map[string]string { return map[string]string{"disk.key": passphrase} }
+
 func cellsComplex() []Cell {
 	root := "root=UUID=" + rootUUID
-	key := map[string]string{"disk.key": passphrase}
-	withKey := " rd.luks.key=" + luksUUID + "=/run/credentials/@system/disk.key"
 	cells := []Cell{
 		realRoot("root-ext4", "a real root on ext4, found by root=UUID=", root, Disk{Volume: "ext4"}),
 		realRoot("root-xfs", "a real root on xfs", root, Disk{Volume: "xfs"}),
@@ -199,7 +202,7 @@ func cellsComplex() []Cell {
 			c.Disks[0] = c.Disks[0].with("luks")
 			c.Dialogue = typed()
 		case "luks-keyfile", "luks-on-lvm", "lvm-on-luks", "raid1-luks-lvm":
-			c.Credentials = key
+			c.Credentials = keyFile()
 		}
 	}
 	return slices.Concat(cellsUnlock(), cells, cellsAgain(), cellsNewest())

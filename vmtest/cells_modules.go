@@ -4,6 +4,7 @@
 package vmtest
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/initddi/initddi/internal/layers"
@@ -35,18 +36,24 @@ func modulesFor(dir, kernel string) Place {
 	return Place{Path: dir + "/modules-{release " + kernel + "}.sysext.raw", Image: "modules-" + kernel}
 }
 
-// byModules is a cell in which the initrd image has no modules of its own, and enters a root on btrfs, of which stage 1 knows nothing.
-func byModules(name, doc, kernel, words string, places ...Place) Cell {
+// withoutModules is a cell in which the initrd image has no modules of its own, and enters a root for which one is needed of which stage 1 knows nothing.
+func withoutModules(name, doc, kernel, words, module string, facts map[string]string, root []Disk, places ...Place) Cell {
 	const shared = "/loader/ddi"
-	c := realRoot(name, doc, "root=UUID="+rootUUID+words, Disk{Volume: "two-kernels"}).saying(map[string]string{"root-source": "/dev/vdb", "left": "[]", "module": "1"}).
+	facts["left"], facts["module"] = "[]", "1"
+	c := realRoot(name, doc, "root=UUID="+rootUUID+words, root...).saying(facts).
 		doing(`echo "left=[$(ls -d /run/extensions /run/confexts 2>/dev/null; findmnt -rno TARGET -t erofs,overlay)]"
-echo "module=$(lsmod | grep -c '^btrfs ')"
+echo "module=$(lsmod | grep -c '^` + module + ` ')"
 `)
 	c.Kernel, c.Stage1 = kernel, "extensions"
 	c.Disks[0] = Disk{Place: append([]Place{{Path: shared + "/initrd_13.raw", Image: bareImage}}, places...)}
 	c.Must = slices.Concat([]string{"on Linux {release " + kernel + "}", "Secure Boot on", "merge: sysext modules-"}, twoSystems()[1:], []string{"Power down"})
 	c.MustNot = append(c.MustNot, "has no modules for")
 	return c
+}
+
+// byModules is one whose root is on btrfs.
+func byModules(name, doc, kernel, words string, places ...Place) Cell {
+	return withoutModules(name, doc, kernel, words, "btrfs", map[string]string{"root-source": "/dev/vdb"}, []Disk{{Volume: "two-kernels"}}, places...)
 }
 
 // cellsModules boot one initrd image under several kernels, each of which has its modules in an extension beside the image.
@@ -59,6 +66,10 @@ func cellsModules() []Cell {
 	again.Must = slices.Concat([]string{"initrd:/.extra/sysext/other.sysext.raw refused (extension)", "merge: sysext modules-{release cloud}, probe"}, twoSystems()[1:3],
 		[]string{"probe: Using extensions 'modules-{release cloud}', 'probe'.", "probe: Merged extensions into '/usr'.", "probe: xfs can be loaded"}, twoSystems()[3:], []string{"Power down"})
 
+	stack := withoutModules("modules-stack", "ext4 in a logical volume in LUKS2 on a mirror: every driver of it comes out of the extension", "cloud", " "+byLUKS("pv")+withKey, "raid1",
+		map[string]string{"dm": "pv;vg-root;", "md": "md127 active raid1;"}, []Disk{{Volume: "stack/0"}, {Volume: "stack/1"}}, modulesFor(shared, "cloud"))
+	maps.Copy(stack.Credentials, keyFile())
+
 	missing := byModules("modules-missing", "only another kernel's modules are there: stage 1 says what is missing, and the initrd image is entered, where the root never becomes ready", "cloud",
 		" systemd.default_device_timeout_sec=1min", modulesFor(shared, "generic"), Place{Path: shared + "/ends.sysext.raw", Image: "ends-ext"})
 	missing.Must = []string{"merge: sysext ends, modules-{release generic}", "the initrd image has no modules for Linux {release cloud}, only for {release generic}", "entering vda1:/loader/ddi/initrd_13.raw",
@@ -69,6 +80,7 @@ func cellsModules() []Cell {
 		byModules("modules-cloud", "an initrd image without modules and two kernels' beside it, the cloud kernel running: a root on btrfs", "cloud", "", both...),
 		byModules("modules-generic", "the same disk with the generic kernel in the UKI", "generic", "", both...),
 		again,
+		stack,
 		missing,
 	}
 }
