@@ -5,6 +5,7 @@ package vmtest
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -97,6 +98,8 @@ func cellsChain() []Cell {
 			Cmdline: "MATRIX=yes bareword ddi.log=debug -- one two", Verdict: Entered, Must: []string{"waiting for", guest.Sentence}, Check: arguments},
 		{Name: "quiet", Group: "chain", Doc: "quiet leaves the console to errors", Cmdline: "quiet", Disks: []Disk{onESP("signed")},
 			Verdict: Entered, Must: []string{guest.Sentence}, MustNot: []string{"initddi: plan", "initddi: attach", "entering vda1"}},
+		{Name: "no-console", Group: "chain", Test: true, Doc: "the kernel finds no console, so that files 0 to 2 are closed when stage 1 begins", NoConsole: true, Disks: []Disk{onESP("signed")},
+			Verdict: Entered, Must: []string{"Booting from ROM"}, Check: noFiles},
 		{Name: "break-shell", Group: "shell", Doc: "ddi.break=mount opens a shell that answers; leaving it lets the boot go on", Stage1: "debug", Cmdline: "ddi.break=mount", Disks: []Disk{onESP("signed")},
 			Dialogue: []Line{{"ddi.break=mount: a shell", "echo answer-$((6*7))"}, {"answer-42", "cat /etc/initddi/stage1.conf && echo listed-$((1+1))"}, {"listed-2", "exit"}},
 			Verdict:  Entered, Must: []string{"a debug shell is built into this stage 1", "verify: root hash", "ddi.break=mount: a shell", "answer-42", "id=debian", "listed-2", "attach:", guest.Sentence}},
@@ -130,4 +133,12 @@ func debianReports(report, blessed string) []string {
 		}
 	}
 	return wrong
+}
+
+// noFiles checks that the next init has nothing in the place of a console.
+func noFiles(f *guest.Facts) []string {
+	if want := map[int]string{0: "/dev/null", 1: "/dev/null", 2: "/dev/null"}; !maps.Equal(f.FDs, want) {
+		return []string{fmt.Sprintf("the open descriptors are %v, wanted %v", f.FDs, want)}
+	}
+	return nil
 }

@@ -78,11 +78,11 @@ func cellsStorage() []Cell {
 		{Name: "long-name", Doc: "an image with a long name that is not ASCII", Disks: []Disk{{Place: []Place{{Path: "/loader/ddi/" + longName, Image: "signed"}}}},
 			Must: []string{"entering vda1:/loader/ddi/" + longName, guest.Sentence}},
 
-		{Name: "slow-order", Doc: "eight virtio disks that take their time are named in the order in which they are on the bus all the same: people write those names into files", Cmdline: noEDD + byPartUUID(2), Disks: append(slices.Repeat([]Disk{{Volume: "empty", Reads: 2}}, 7), onESP("signed").seeded(2)),
+		{Name: "slow-order", Doc: "eight virtio disks that take their time are named in the order in which they are on the bus all the same: people write those names into files", Cmdline: noEDD + byPartUUID(2), Disks: append(slices.Repeat([]Disk{{Volume: "empty", Rate: 8192}}, 7), onESP("signed").seeded(2)),
 			Must: entered("vdh1", "signed"), Check: inBusOrder},
 		{Name: "silent-behind", Doc: "a disk that never answers, behind the right one, takes nothing from the next init but itself", Cmdline: noEDD + byPartUUID(2), Disks: []Disk{onESP("signed").seeded(2), silent(""), onESP("signed9").seeded(3)},
 			Must: entered("vda1", "signed"), Check: hasPartitions("vda1", "vdc1")},
-		{Name: "late-behind", Doc: "one that answers when the next init runs is all there, and so are those behind it", Cmdline: noEDD + "marker.later=10s " + byPartUUID(2), Disks: []Disk{onESP("signed").seeded(2), {Reads: 1, Place: onESP("signed9").Place}, onESP("signed9").seeded(3)},
+		{Name: "late-behind", Doc: "one that answers when the next init runs is all there, and so are those behind it", Cmdline: noEDD + "marker.later=10s " + byPartUUID(2), Disks: []Disk{onESP("signed").seeded(2), {Rate: 4096, Place: onESP("signed9").Place}, onESP("signed9").seeded(3)},
 			Must: []string{"in place in", "a device does not answer", "entering vda1:/loader/ddi/signed.raw", guest.Sentence}, Check: hasPartitions("vda1", "vdb1", "vdc1")},
 		{Name: "silent-virtio", Test: true, Doc: "a disk that never answers, before the right one on the same bus", Cmdline: noEDD + byPartUUID(2), Disks: []Disk{silent(""), onESP("signed").seeded(2)}, Must: entered("vdb1", "signed")},
 		{Name: "silent-scsi", Doc: "a SCSI disk that never answers, and the right one on USB, which takes longer to appear", Cmdline: noEDD + byPartUUID(2), Disks: []Disk{silent("scsi"), onESP("signed").seeded(2).on("usb")}, Must: entered("sdb1", "signed")},

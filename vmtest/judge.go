@@ -75,7 +75,7 @@ func (o *Outcome) verdict() Verdict {
 		return Restarted
 	case strings.Contains(text, sentenceFatal):
 		return Panicked
-	case strings.Contains(text, guest.Sentence), strings.Contains(o.Report, sentenceDebian), strings.Contains(text, sentenceWelcome), strings.Contains(text, sentenceInitrd):
+	case strings.Contains(text, guest.Sentence), strings.HasPrefix(o.Report, `{"pid":1,`), strings.Contains(o.Report, sentenceDebian), strings.Contains(text, sentenceWelcome), strings.Contains(text, sentenceInitrd):
 		return Entered
 	case strings.Contains(text, sentencePanic):
 		return Neither

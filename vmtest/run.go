@@ -312,7 +312,7 @@ func (w *Workshop) variables(ctx context.Context, c *Cell, to string) error {
 
 // attach makes a disk and says how it is attached; if it is the machine's own, it lies at private.
 func (w *Workshop) attach(ctx context.Context, c *Cell, d Disk, s starter, private string) (vm.Disk, error) {
-	out := vm.Disk{Bus: d.Bus, SectorSize: cmp.Or(d.Attached, d.SectorSize), Late: d.Late > 0, ReadBurst: d.ReadBurst, Reads: d.Reads, Snapshot: true}
+	out := vm.Disk{Bus: d.Bus, SectorSize: cmp.Or(d.Attached, d.SectorSize), Late: d.Late > 0, ReadBurst: d.ReadBurst, Rate: d.Rate, Snapshot: true}
 	path, err := w.Disk(ctx, d, s)
 	if err != nil {
 		return out, err
@@ -334,6 +334,9 @@ func (w *Workshop) cmdline(ctx context.Context, c *Cell) (string, error) {
 		return "", err
 	}
 	cmdline := baseCmdline
+	if c.NoConsole {
+		cmdline = strings.Replace(cmdline, "ttyS0", "ttyS9", 1)
+	}
 	if !strings.Contains(more, "ddi.fail=") {
 		cmdline += " " + atOnce
 	}

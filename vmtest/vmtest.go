@@ -89,7 +89,9 @@ type Cell struct {
 	// Cmdline is added to the command line that every cell has (baseCmdline).
 	Cmdline string `json:"cmdline,omitempty"`
 	CPUs    int    `json:"cpus,omitempty"` // default 1
-	Disks   []Disk `json:"disks,omitempty"`
+	// NoConsole has the kernel told of a console that the machine does not have. What the guest finds is all that is seen of it.
+	NoConsole bool   `json:"no_console,omitempty"`
+	Disks     []Disk `json:"disks,omitempty"`
 	// Delivered is what the boot loader leaves in memory beside stage 1, for a direct boot.
 	Delivered []Delivered `json:"delivered,omitempty"`
 	// Ready boots a disk that the build has made instead of Disks; with firmware the UKI and the command line are those on it.
@@ -191,8 +193,8 @@ type Disk struct {
 	Late time.Duration `json:"late,omitempty"`
 	// ReadBurst is how many bytes the disk gives as fast as ever; afterwards it is one a second, so that it does not answer. 0 is no limit.
 	ReadBurst int64 `json:"read_burst,omitempty"`
-	// Reads is how many reads the disk answers in a second; 0 is no limit.
-	Reads int `json:"reads,omitempty"`
+	// Rate is how many bytes of the disk can be read in a second; 0 is no limit. Linux reads some pages of 4096 to find partitions.
+	Rate int64 `json:"rate,omitempty"`
 	// Alter changes the finished disk, a copy that is this machine's alone.
 	Alter func(file string) error `json:"-"`
 }

@@ -213,4 +213,12 @@ func TestBare(t *testing.T) {
 	if len(got) != 4 {
 		t.Errorf("got %v", got)
 	}
+	// Who waits for the answer is known, for it keeps the disk open, and is not joined by a second one.
+	if silent := m.Silent(); len(silent) != 1 || silent["sdc"].IsZero() {
+		t.Errorf("silent are %v", silent)
+	}
+	q := m.asked["sdc"]
+	if m.Bare(); m.asked["sdc"] != q {
+		t.Error("a disk that owes an answer was asked again")
+	}
 }

@@ -307,7 +307,13 @@ func (m *Machine) Bare() map[string]error {
 		if size, err := m.number(base + "/size"); err != nil || size == 0 {
 			continue // a drive without a medium
 		}
-		asked[name] = ask(name, func() error { return m.readBare(name) })
+		// One that owes an answer is not asked again.
+		q := m.asked[name]
+		if q == nil || q.answered() {
+			q = ask(name, func() error { return m.readBare(name) })
+			m.remember(q)
+		}
+		asked[name] = q
 	}
 	for name, q := range asked {
 		out[name] = q.wait(m.patience())

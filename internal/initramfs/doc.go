@@ -6,8 +6,8 @@
 //
 // The commands are built in-process by github.com/u-root/mkuimage from a template file, or come from an archive that was
 // built before. Everything else is added here, because mkuimage knows neither modules nor reproducible times. What mkuimage
-// adds by default (/etc/resolv.conf with somebody's name server, /etc/localtime, device nodes, /tcz) is left out: the
-// kernel's own root file system has /dev/console, and storageinit mounts the rest.
+// adds by default (/etc/resolv.conf with somebody's name server, /etc/localtime, most device nodes, /tcz) is left out:
+// storageinit mounts devtmpfs.
 //
 // The same inputs give the same bytes: records are sorted (directories first), times, owners and inode numbers are fixed, Go
 // builds without paths and build IDs, and the compressor runs in one thread. Another version of Go or of the compressor

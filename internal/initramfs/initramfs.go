@@ -243,8 +243,23 @@ func (o *Options) base(ctx context.Context, progress func(string)) ([]cpio.Recor
 	return records, nil
 }
 
+// nodes are the devices without which a program of Go does not begin where the kernel finds no console: the runtime opens /dev/null for what is
+// closed of files 0 to 2, and ends the process if it cannot. The kernel's own archive has no /dev/null, and one that has this archive
+// in its place (CONFIG_INITRAMFS_SOURCE) has no /dev/console either.
+func nodes() []cpio.Record {
+	return []cpio.Record{cpio.CharDev("dev/console", 0o600, 5, 1), cpio.CharDev("dev/null", 0o666, 1, 3)}
+}
+
 // add adds everything that is not in the base.
 func (o *Options) add(b *builder) error {
+	for _, r := range nodes() {
+		if _, is := b.files[r.Name]; is {
+			continue
+		}
+		if err := b.addRecord(r, Part{Kind: KindBase}); err != nil {
+			return err
+		}
+	}
 	if o.Modules != nil {
 		for _, f := range o.Modules.Files {
 			if err := b.addFile(File{Name: f.Path, Data: f.Data}, Part{Kind: KindModule, For: f.For}); err != nil {

@@ -100,23 +100,26 @@ func listing(t *testing.T, archive []byte) string {
 }
 
 const wantListing = `1 040750 2 0:0 1700000000 bbin ""
-2 040755 2 0:0 1700000000 etc ""
-3 040755 2 0:0 1700000000 etc/initddi ""
-4 040755 2 0:0 1700000000 etc/verity.d ""
-5 040755 2 0:0 1700000000 etc/x ""
-6 040755 2 0:0 1700000000 lib ""
-7 040755 2 0:0 1700000000 lib/modules ""
-8 040755 2 0:0 1700000000 lib/modules/6.12.0 ""
-9 041777 2 0:0 1700000000 tmp ""
-10 100755 1 0:0 1700000000 bbin/bb "busybox"
-11 120777 1 0:0 1700000000 bbin/storageinit "bb"
-12 100644 1 0:0 1700000000 etc/initddi/modules "initddi-modules 1 6.12.0\nmodule loop loop.ko\n"
-13 100644 1 0:0 1700000000 etc/initddi/stage1.conf "policy=root=signed\n"
-14 100644 1 0:0 1700000000 etc/verity.d/a.crt "AA"
-15 100644 1 0:0 1700000000 etc/verity.d/b.crt "B"
-16 104755 1 0:0 1700000000 etc/x/y "yy"
-17 120777 1 0:0 1700000000 init "bbin/storageinit"
-18 100644 1 0:0 1700000000 lib/modules/6.12.0/loop.ko "ELF"
+2 040755 2 0:0 1700000000 dev ""
+3 040755 2 0:0 1700000000 etc ""
+4 040755 2 0:0 1700000000 etc/initddi ""
+5 040755 2 0:0 1700000000 etc/verity.d ""
+6 040755 2 0:0 1700000000 etc/x ""
+7 040755 2 0:0 1700000000 lib ""
+8 040755 2 0:0 1700000000 lib/modules ""
+9 040755 2 0:0 1700000000 lib/modules/6.12.0 ""
+10 041777 2 0:0 1700000000 tmp ""
+11 100755 1 0:0 1700000000 bbin/bb "busybox"
+12 120777 1 0:0 1700000000 bbin/storageinit "bb"
+13 020600 1 0:0 1700000000 dev/console ""
+14 020666 1 0:0 1700000000 dev/null ""
+15 100644 1 0:0 1700000000 etc/initddi/modules "initddi-modules 1 6.12.0\nmodule loop loop.ko\n"
+16 100644 1 0:0 1700000000 etc/initddi/stage1.conf "policy=root=signed\n"
+17 100644 1 0:0 1700000000 etc/verity.d/a.crt "AA"
+18 100644 1 0:0 1700000000 etc/verity.d/b.crt "B"
+19 104755 1 0:0 1700000000 etc/x/y "yy"
+20 120777 1 0:0 1700000000 init "bbin/storageinit"
+21 100644 1 0:0 1700000000 lib/modules/6.12.0/loop.ko "ELF"
 `
 
 func TestBuildBase(t *testing.T) {
@@ -133,6 +136,8 @@ func TestBuildBase(t *testing.T) {
 	want := []Part{
 		{Kind: KindBase, Name: "bbin/bb", Size: 7},
 		{Kind: KindBase, Name: "bbin/storageinit", Size: 2},
+		{Kind: KindBase, Name: "dev/console"},
+		{Kind: KindBase, Name: "dev/null"},
 		{Kind: KindTable, Name: "etc/initddi/modules", Size: 45},
 		{Kind: KindConfig, Name: "etc/initddi/stage1.conf", Size: 19},
 		{Kind: KindTrust, Name: "etc/verity.d/a.crt", Size: 2},

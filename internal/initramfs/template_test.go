@@ -53,7 +53,7 @@ func TestBuildTemplate(t *testing.T) {
 		words := strings.Fields(line)
 		names = append(names, words[1]+" "+words[5])
 	}
-	if want := []string{"040755 bbin", "100755 bbin/bb", "120777 bbin/true", "120777 init"}; !reflect.DeepEqual(names, want) {
+	if want := []string{"040755 bbin", "040755 dev", "100755 bbin/bb", "120777 bbin/true", "020600 dev/console", "020666 dev/null", "120777 init"}; !reflect.DeepEqual(names, want) {
 		t.Errorf("got %q, want %q", names, want)
 	}
 	runInit(t, images[0].Data)

@@ -166,6 +166,7 @@ func (b *boot) begin(ctx context.Context) error {
 	}
 	b.readRecord()
 	fw := b.facts.Firmware
+	b.devices.guessing = fw.EFI && fw.BootPartition.IsZero() && b.plan.Device.IsZero()
 	b.report.UKI, b.report.SecureBoot = fw.UKI, fw.SecureBoot
 	text = "no EFI variable names the boot partition"
 	if fw.Variable != "" {

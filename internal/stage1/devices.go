@@ -35,8 +35,18 @@ const settleTime = 500 * time.Millisecond
 // usbDelay is how long usb-storage lets a disk rest before it looks at it (its parameter delay_use), without a word meanwhile.
 const usbDelay = time.Second
 
-// settleTime is [settleTime], and longer by that on a machine with USB. Other parameters of usb-storage are believed up to a minute.
+// guessTime is the same where firmware was expected to name the boot partition, and did not (a boot loader without the Boot Loader Interface,
+// efi=noruntime). The drivers were loaded without waiting for their devices then, and a controller may be silent for seconds before its
+// first disk appears.
+const guessTime = 5 * time.Second
+
+// settleTime is [settleTime] or [guessTime], and longer by usbDelay on a machine with USB. Other parameters of usb-storage are believed up to a
+// minute.
 func (d *devices) settleTime() time.Duration {
+	settleTime := settleTime
+	if d.guessing {
+		settleTime = guessTime
+	}
 	if len(drivers.List(d.world.Sys, "bus/usb/devices")) == 0 {
 		return settleTime
 	}
@@ -56,22 +66,23 @@ func (d *devices) settleTime() time.Duration {
 
 // devices follows what the kernel says about devices and loads their drivers.
 type devices struct {
-	loader  *drivers.Loader
-	table   *modtable.Table
-	world   *World
-	log     *report.Log
-	socket  *netlink.Socket
-	events  chan []byte
-	modules *os.Root
-	cpu     string // the processor's modalias
-	params  []cmdline.Param
-	seen    int
-	started int
-	named   bool                     // see isNamed
-	turns   map[string]turn          // see stuck
-	nudged  map[string]chan struct{} // see nudge: what is closed when the devices behind have answered
-	network bool                     // drivers of network cards are wanted
-	noDisks bool                     // those of disks are not
+	loader   *drivers.Loader
+	table    *modtable.Table
+	world    *World
+	log      *report.Log
+	socket   *netlink.Socket
+	events   chan []byte
+	modules  *os.Root
+	cpu      string // the processor's modalias
+	params   []cmdline.Param
+	seen     int
+	started  int
+	named    bool                     // see isNamed
+	guessing bool                     // the firmware was to name the boot partition, and does not
+	turns    map[string]turn          // see stuck
+	nudged   map[string]chan struct{} // see nudge: what is closed when the devices behind have answered
+	network  bool                     // drivers of network cards are wanted
+	noDisks  bool                     // those of disks are not
 
 	mu     sync.Mutex
 	over   bool                   // nothing is loaded any more, and what fails is nobody's concern
@@ -314,7 +325,7 @@ func (b *boot) wait(missing string, deadline time.Time) error {
 	for {
 		select {
 		case msg := <-d.events:
-			n := b.take(d.event(msg))
+			n := b.takeUp(d.event(msg))
 			if n.storage && time.Now().Before(deadline) {
 				b.facts.Settled = false
 				settle.Reset(d.settleTime())

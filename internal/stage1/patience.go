@@ -177,15 +177,26 @@ func (d *devices) startHelper(args []string) (*os.Process, error) {
 	if d.over {
 		return nil, os.ErrClosed
 	}
-	return process.StartSelf(append([]string{"storageinit"}, args...))
+	return process.StartSelf(selfAside(args...))
 }
+
+// selfAside returns the command line of the other process. A busybox looks for its command in the second word where it knows none of the first
+// word's name, and the first says to systemd, which ends whatever is left of an initrd at the switch of roots, that this is to stay
+// (systemd's docs/ROOT_STORAGE_DAEMONS.md).
+func selfAside(args ...string) []string { return append([]string{"@" + self, self}, args...) }
+
+const self = "storageinit"
 
 var errAside = errors.New("the line above has the reason")
 
 // runAside is what the other process does. It reports false for arguments of somebody else.
 func runAside(args []string) (is bool, err error) {
+	if len(args) > 0 && args[0] == self {
+		args = args[1:] // where this is no busybox
+	}
 	switch {
 	case len(args) == 3 && args[0] == asideLoad:
+		process.IgnoreSignals() // one would end the probing, and leave the disks without partitions
 		f, err := os.Open(args[1])
 		if err != nil {
 			return true, err
@@ -193,6 +204,7 @@ func runAside(args []string) (is bool, err error) {
 		defer f.Close()
 		return true, module.Load(f, args[2])
 	case len(args) >= 2 && args[0] == asideProbe:
+		process.IgnoreSignals() // one would end the probing, and leave the disks without partitions
 		sys, err := os.OpenRoot("/sys")
 		if err != nil {
 			return true, err
@@ -214,7 +226,7 @@ func (b *boot) holdSilent() {
 	if len(silent) == 0 {
 		return
 	}
-	end, err := process.StartHolder([]string{"storageinit", asideHold}, func(name string) bool {
+	end, err := process.StartHolder(selfAside(asideHold), func(name string) bool {
 		_, is := silent[path.Base(name)]
 		return is && path.Dir(name) == "/dev"
 	})
@@ -358,18 +370,30 @@ func (b *boot) noteSlow(a *resolve.Action) (done func() bool) {
 // lastLook takes up what the kernel has said since the boot partition was found, without waiting, and reports whether disks have come or
 // gone meanwhile. A copy of the boot disk that appears while an image is verified is found before that image is entered.
 func (b *boot) lastLook() bool {
-	block := false
-	for {
+	n := b.takeUp(news{})
+	if n.block {
+		b.rescan()
+	}
+	return n.block
+}
+
+// maxTaken is how many messages are taken up at once, at most.
+const maxTaken = 4096
+
+// takeUp takes what an event says and what the kernel has said since, without waiting, and returns what all of it says together: where
+// hundreds of disks appear, they are looked at once and not once for each.
+func (b *boot) takeUp(n news) news {
+	b.take(n)
+	for range maxTaken {
 		select {
 		case msg := <-b.devices.events:
-			block = b.take(b.devices.event(msg)).block || block
+			next := b.take(b.devices.event(msg))
+			n.storage, n.block = n.storage || next.storage, n.block || next.block
 		default:
-			if block {
-				b.rescan()
-			}
-			return block
+			return n
 		}
 	}
+	return n
 }
 
 // take forgets what an event says is different now.

@@ -111,7 +111,7 @@ func TestAside(t *testing.T) {
 			t.Errorf("%q: %v, %v", args, is, err)
 		}
 	}
-	for _, args := range [][]string{{asideLoad, "/nonexistent/x.ko", ""}, {asideProbe, "bus/nonexistent/devices/x"}} {
+	for _, args := range [][]string{{asideLoad, "/nonexistent/x.ko", ""}, {asideProbe, "bus/nonexistent/devices/x"}, selfAside(asideProbe, "bus/nonexistent/devices/x", "bus/nonexistent/devices/y")[1:]} {
 		if is, err := runAside(args); !is || !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%q: %v, %v", args, is, err)
 		}

@@ -80,6 +80,7 @@ func repeat(t *testing.T, b *boot, msg []byte) {
 // TestSettles: what has nothing to do with disks does not put off "the only ESP", and what has does not do so forever.
 func TestSettles(t *testing.T) {
 	const missing = "the only EFI system partition"
+	const guessing = "a firmware that does not name it"
 	hub := event("add", "usb", "DEVTYPE=usb_device", "MODALIAS=usb:v05E3p0608d9303dc09dsc00dp02ic09isc00ip02in00")
 	for _, test := range []struct {
 		name  string
@@ -90,6 +91,7 @@ func TestSettles(t *testing.T) {
 		warns bool
 	}{
 		{"silence", nil, time.Minute, "", settleTime, false},
+		{guessing, nil, time.Minute, "", guessTime, false},
 		{"a hub that comes and goes", hub, time.Minute, "", settleTime, false},
 		{"hosts without end", event("add", "scsi_host"), time.Second, "", time.Second, true},
 		{"disks without end", event("add", "scsi", "MODALIAS=scsi:t-0x00"), time.Second, "", time.Second, true},
@@ -103,6 +105,7 @@ func TestSettles(t *testing.T) {
 				m.Write("sys/module/usb_storage/parameters/delay_use", test.usb+"\n")
 			}
 			b, console := waiting(t, m)
+			b.devices.guessing = test.name == guessing
 			b.rescan()
 			if step := resolve.Next(b.plan, &b.facts); step.Missing == "" {
 				t.Fatalf("nothing to wait for: %+v", step)
@@ -132,6 +135,28 @@ func TestSettles(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// TestTakeUp: what the kernel has said meanwhile is taken up together, so that many disks that appear at once are looked at once.
+func TestTakeUp(t *testing.T) {
+	b, _ := waiting(t, machinetest.New(t))
+	b.devices.events = make(chan []byte, 64)
+	for len(b.devices.events) < cap(b.devices.events)-1 {
+		b.devices.events <- event("add", "block", "DEVTYPE=disk", "DEVNAME=sda")
+	}
+	b.devices.events <- event("add", "net")
+	if err := b.wait("x", time.Now().Add(time.Minute)); err != nil || len(b.devices.events) != 0 {
+		t.Errorf("%v, %d events are left", err, len(b.devices.events))
+	}
+	b.devices.events <- event("add", "net")
+	if b.lastLook() {
+		t.Error("a network card is taken for a disk")
+	}
+	b.devices.events <- event("add", "block", "DEVTYPE=disk", "DEVNAME=sda")
+	b.devices.events <- event("add", "net")
+	if !b.lastLook() {
+		t.Error("a disk is missed")
+	}
 }
 
 // inFakeTime runs a test in which time goes on only when everybody waits: a busy machine makes nothing late.

@@ -28,8 +28,8 @@ type Disk struct {
 	// ReadBurst is how many bytes are read from the disk as fast as ever; afterwards it is one a second, which is as good as none. 0 is no
 	// limit. QEMU reads a sector itself before the machine starts.
 	ReadBurst int64
-	// Reads is how many reads the disk answers in a second; 0 is no limit.
-	Reads int
+	// Rate is how many bytes of the disk can be read in a second; 0 is no limit.
+	Rate int64
 }
 
 // bus is how a disk is attached.
@@ -154,8 +154,8 @@ func (d Disk) drive(i int) string {
 	if d.ReadBurst > 0 {
 		drive += fmt.Sprintf(",throttling.bps-read=1,throttling.bps-read-max=%d", d.ReadBurst)
 	}
-	if d.Reads > 0 {
-		drive += fmt.Sprintf(",throttling.iops-read=%d", d.Reads)
+	if d.Rate > 0 {
+		drive += fmt.Sprintf(",throttling.bps-read=%d", d.Rate)
 	}
 	return drive
 }

@@ -52,7 +52,7 @@ var machines = []struct {
 	{"more buses", Config{Monitor: "/tmp/a,b/qmp", Disks: []Disk{{Path: "a", Bus: "nvme-ns"}, {Path: "b", Bus: "nvme-ns", SectorSize: 4096}, {Path: "c", Bus: "usb-hub"}, {Path: "d", Bus: "uas"}, {Path: "e", Bus: "pvscsi"},
 		{Path: "f", Bus: "mpt"}, {Path: "g", Bus: "lsi"}, {Path: "h", Bus: "megaraid"}}}},
 	{"IDE", Config{Machine: "pc", Disks: []Disk{{Path: "a", Bus: "ide"}}}},
-	{"disks with moods", Config{Disks: []Disk{{Path: "b", Bus: "sata", Snapshot: true, ReadBurst: 4096}, {Path: "c", Late: true}, {Path: "d", Reads: 3}}}},
+	{"disks with moods", Config{Disks: []Disk{{Path: "b", Bus: "sata", Snapshot: true, ReadBurst: 4096}, {Path: "c", Late: true}, {Path: "d", Rate: 300}}}},
 	{"one controller for two", Config{Disks: []Disk{{Path: "a", Bus: "usb"}, {Path: "b", Bus: "usb", SectorSize: 4096}, {Path: "c,d", Bus: "scsi"}, {Path: "e", Bus: "scsi"}}}},
 	{"a network", Config{Network: "user"}},
 	{"cards", Config{Disks: []Disk{{Path: "a"}}, Cards: []Card{{Tap: "vm0"}, {Tap: "vm1", Model: "e1000e", Boot: true}, {Tap: "vm2", Model: "usb-net"}}}},

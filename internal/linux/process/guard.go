@@ -42,10 +42,18 @@ func Guarded(f func() error) (err error) {
 // is not even sent it (signal(7), kernel/signal.c: sig_task_ignored), while one that has a handler is, and the runtime's ends the
 // process. They are not ignored: what is ignored stays so in every program that is executed.
 func DefaultSignals() {
-	// struct sigaction, SIG_DFL without flags: however the architecture orders its members, they are zero.
-	var act [4]uint64
+	signals(0, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGABRT, unix.SIGPIPE, unix.SIGTERM)
+}
+
+// IgnoreSignals has the process go on whatever anybody asks of it, other than by SIGKILL.
+func IgnoreSignals() { signals(1, unix.SIGHUP, unix.SIGINT, unix.SIGTERM) }
+
+// signals sets what is done about signals: 0 is SIG_DFL, 1 is SIG_IGN (include/uapi/asm-generic/signal-defs.h).
+func signals(handler uint64, list ...unix.Signal) {
+	// struct sigaction without flags. Of its members the handler is the first (x86, and arch/*/include/uapi/asm/signal.h of arm64 and riscv).
+	act := [4]uint64{handler}
 	const setSize = 8 // a set of 64 signals
-	for _, s := range [...]unix.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGABRT, unix.SIGPIPE, unix.SIGTERM} {
+	for _, s := range list {
 		// It fails for signals that do not exist.
 		_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&act)), 0, setSize, 0, 0)
 	}

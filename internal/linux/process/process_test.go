@@ -242,3 +242,23 @@ func TestStartHolder(t *testing.T) {
 		t.Error("it does not end")
 	}
 }
+
+// TestIgnoreSignals: the other process goes on when it is asked to end, and ends when it is done.
+func TestIgnoreSignals(t *testing.T) {
+	if os.Args[0] == "patient" {
+		IgnoreSignals()
+		for _, s := range []unix.Signal{unix.SIGTERM, unix.SIGHUP, unix.SIGINT} {
+			if err := unix.Kill(os.Getpid(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return
+	}
+	p, err := StartSelf([]string{"patient", "-test.run=^TestIgnoreSignals$"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if state, err := p.Wait(); err != nil || !state.Success() {
+		t.Errorf("%v, %v", state, err)
+	}
+}
