@@ -10,10 +10,9 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/initddi/initddi/internal/linux/module"
+	"github.com/initddi/initddi/internal/ddi"
 	kernel "github.com/initddi/initddi/internal/linux/nbd"
 	"github.com/initddi/initddi/internal/linux/process"
 	"github.com/initddi/initddi/internal/nbd"
@@ -193,19 +192,13 @@ func openNBD() (*kernel.Control, error) {
 	return kernel.Open()
 }
 
-// loadDriver loads the module where stage 1 has it. It is told to make no devices before somebody wants one, and to leave partition tables
-// alone.
+// loadDriver loads the module where stage 1 has it. It makes no devices before somebody wants one, and leaves partition tables alone.
 func loadDriver() error {
-	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	modules, err := ddi.StageDrivers()
 	if err != nil {
 		return err
 	}
-	root, err := os.OpenRoot("/lib/modules/" + strings.TrimSpace(string(release)))
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	return module.LoadFrom(root, "nbd.ko", "nbds_max=0 max_part=0")
+	return modules.Need("nbd")
 }
 
 // urls reads the arguments as URLs.

@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"github.com/initddi/initddi/internal/drivers"
-	"github.com/initddi/initddi/internal/linux/module"
 	"github.com/initddi/initddi/internal/modtable"
 )
 
@@ -19,7 +18,8 @@ import (
 const moduleTable = "/etc/initddi/modules"
 
 // Drivers loads what mounting needs in a stage 1, where there is nobody whom the kernel could ask to. Everywhere else the
-// kernel does ask, and a Drivers does nothing.
+// kernel does ask, and a Drivers does nothing. It loads modules as a boot does where nothing is to wait: with what the command line says
+// to them, and without waiting for devices.
 type Drivers struct{ loader *drivers.Loader }
 
 // StageDrivers returns the drivers of the stage 1 that this process runs in, if it runs in one.
@@ -35,6 +35,12 @@ func StageDrivers() (*Drivers, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", moduleTable, err)
 	}
+	proc, err := os.OpenRoot("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the kernel command line: %w", err)
+	}
+	params := drivers.ReadParameters(proc)
+	proc.Close()
 	cpu, _ := os.ReadFile("/sys/devices/system/cpu/modalias") // not every architecture has one
 	load := func(m modtable.Module) error {
 		dir, err := os.OpenRoot("/lib/modules/" + table.Release)
@@ -42,7 +48,7 @@ func StageDrivers() (*Drivers, error) {
 			return fmt.Errorf("cannot load module %s: %w", m.Name, err)
 		}
 		defer dir.Close()
-		return module.LoadFrom(dir, m.File, "")
+		return drivers.Load(dir, m, params)
 	}
 	return &Drivers{drivers.New(table, strings.TrimSpace(string(cpu)), load, func(modtable.Module, error) {})}, nil
 }

@@ -100,16 +100,24 @@ func (l *Loader) WaitFeature(name string) error {
 }
 
 // StartAlgorithm begins to load the best implementation of a crypto algorithm that the table has for this processor, and returns
-// what waits until it is there, or could not be loaded, which is reported. There is nothing to wait for where the table has none.
-func (l *Loader) StartAlgorithm(name string) (wait func()) {
+// what waits until it is there, or could not be loaded, which is reported; it returns false if that takes longer than limit. There is
+// nothing to wait for where the table has none.
+func (l *Loader) StartAlgorithm(name string) (wait func(limit time.Duration) bool) {
 	jobs, err := l.start([]string{modtable.CryptoPrefix + name})
 	if err != nil {
-		return func() {}
+		return func(time.Duration) bool { return true }
 	}
-	return func() {
+	return func(limit time.Duration) bool {
+		t := time.NewTimer(limit)
+		defer t.Stop()
 		for _, j := range jobs {
-			<-j.done
+			select {
+			case <-j.done:
+			case <-t.C:
+				return false
+			}
 		}
+		return true
 	}
 }
 

@@ -232,26 +232,43 @@ func TestWaitFeature(t *testing.T) {
 func TestStartAlgorithm(t *testing.T) {
 	k, l := newKernel(t, sample(t), "")
 	wait := l.StartAlgorithm("sha256")
-	wait()
+	if !wait(time.Minute) {
+		t.Error("it was not waited for")
+	}
 	k.want(t, "sha256_ssse3")
 	if err := l.WaitFeature("verity"); err != nil {
 		t.Error(err)
 	}
-	wait()
+	if !wait(time.Minute) {
+		t.Error("it was not waited for")
+	}
 	k.want(t, "dm_bufio dm_mod dm_verity sha256_ssse3")
 	if k.loaded[0] != "sha256_ssse3" {
 		t.Errorf("loaded %v", k.loaded)
 	}
-	l.StartAlgorithm("md5")()
+	l.StartAlgorithm("md5")(0)
 
 	k, l = newKernel(t, sample(t), "")
 	k.errs["sha256_ssse3"] = errFails
-	l.StartAlgorithm("sha256")()
+	l.StartAlgorithm("sha256")(time.Minute)
 	if !errors.Is(k.told["sha256_ssse3"], errFails) {
 		t.Error("nobody was told")
 	}
 	if err := l.WaitFeature("verity"); err != nil {
 		t.Error(err)
+	}
+
+	// The kernel may hold on to a module; the boot goes on without.
+	k, l = newKernel(t, sample(t), "")
+	stuck := &sync.WaitGroup{}
+	stuck.Add(2)
+	k.barrier = map[string]*sync.WaitGroup{"sha256_ssse3": stuck}
+	if wait = l.StartAlgorithm("sha256"); wait(10 * time.Millisecond) {
+		t.Error("it was loaded, says who waited")
+	}
+	stuck.Done()
+	if !wait(time.Minute) {
+		t.Error("it was not loaded in the end")
 	}
 }
 

@@ -93,7 +93,7 @@ type devices struct {
 
 // newDevices makes what loads modules; it follows no events yet.
 func newDevices(w *World, table *modtable.Table, log *report.Log) *devices {
-	d := &devices{table: table, world: w, log: log, events: make(chan []byte, 64), params: readParameters(w.Proc)}
+	d := &devices{table: table, world: w, log: log, events: make(chan []byte, 64), params: drivers.ReadParameters(w.Proc)}
 	if dir, err := os.OpenRoot("/lib/modules/" + table.Release); err == nil {
 		d.modules = dir
 	}
@@ -133,7 +133,9 @@ func startDevices(ctx context.Context, w *World, p *plan.Plan, table *modtable.T
 	if len(table.Aliases) > 0 {
 		aliases = drivers.Modaliases(w.Sys)
 	}
-	hashing()
+	if !hashing(slowModule) {
+		log.Warn("the processor's own SHA-256 is still being loaded after %s: the boot goes on meanwhile", slowModule)
+	}
 	// Disks take longest to appear, so their drivers go first.
 	for _, alias := range aliases {
 		d.seen++
@@ -177,17 +179,16 @@ func (d *devices) load(m modtable.Module) error {
 	if d.modules == nil {
 		return fmt.Errorf("cannot load module %s: no directory /lib/modules/%s: %w", m.Name, d.table.Release, os.ErrNotExist)
 	}
-	params := moduleParameters(d.params, m.Name)
 	switch {
 	case d.inOrder(m.Name):
-		if err := d.aside(asideLoad, "/lib/modules/"+d.table.Release+"/"+m.File, params); err != nil {
+		if err := d.aside(asideLoad, "/lib/modules/"+d.table.Release+"/"+m.File, drivers.Parameters(d.params, m.Name)); err != nil {
 			return fmt.Errorf("cannot load module %s: %w", m.Name, err)
 		}
 		return nil
-	case !d.waitsForDevices(m.Name):
-		params = strings.TrimPrefix(params+" "+asyncProbe, " ")
+	case d.waitsForDevices(m.Name):
+		return module.LoadFrom(d.modules, m.File, drivers.Parameters(d.params, m.Name))
 	}
-	return module.LoadFrom(d.modules, m.File, params)
+	return drivers.Load(d.modules, m, d.params)
 }
 
 func (d *devices) loadedOne(m modtable.Module, err error) {

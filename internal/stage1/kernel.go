@@ -7,11 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 
 	"github.com/initddi/initddi/internal/apply"
-	"github.com/initddi/initddi/internal/cmdline"
 	"github.com/initddi/initddi/internal/linux/inroot"
 	"github.com/initddi/initddi/internal/linux/keyring"
 	"github.com/initddi/initddi/internal/resolve"
@@ -82,50 +79,6 @@ func kernelFacts(w *World) resolve.Kernel {
 		k.Certificates = keyring.Certificates(string(b))
 	}
 	return k
-}
-
-// moduleParameters returns what the command line says to a module, as the kernel would take it if the module were built in and
-// modprobe where there is one: "MODULE.NAME=VALUE", with '-' and '_' the same in the module's name.
-func moduleParameters(params []cmdline.Param, name string) string {
-	same := func(s string) string { return strings.ReplaceAll(s, "-", "_") }
-	var out []string
-	// One device, when somebody wants one. What the command line says comes behind and wins.
-	switch name {
-	case "nbd":
-		// Nobody looks for partitions on what is not verified yet.
-		out = append(out, "nbds_max=0 max_part=0")
-	case "loop":
-		// Not eight, each of which udev would look at in the next init.
-		out = append(out, "max_loop=0")
-	}
-	for _, p := range params {
-		mod, key, ok := strings.Cut(p.Key, ".")
-		if !ok || key == "" || same(mod) != same(name) {
-			continue
-		}
-		word := key
-		if p.HasValue {
-			word += "=" + p.Value
-			if strings.ContainsAny(p.Value, " \t") {
-				word = key + `="` + p.Value + `"`
-			}
-		}
-		out = append(out, word)
-	}
-	return strings.Join(out, " ")
-}
-
-// readParameters reads the command line's parameters; one that cannot be read is reported by the plan.
-func readParameters(proc *os.Root) []cmdline.Param {
-	b, err := proc.ReadFile("cmdline")
-	if err != nil {
-		return nil
-	}
-	params, _, err := cmdline.Parse(string(b))
-	if err != nil {
-		return nil
-	}
-	return params
 }
 
 // failed notes why an image cannot be used, and returns it: it is refused if a block is not what was signed.

@@ -6,25 +6,8 @@ package stage1
 import (
 	"testing"
 
-	"github.com/initddi/initddi/internal/cmdline"
 	"github.com/initddi/initddi/internal/discover/machinetest"
 )
-
-func TestModuleParameters(t *testing.T) {
-	params, _, err := cmdline.Parse(`console=ttyS0 dm_verity.require_signatures=1 dm-verity.prefetch_cluster=4096 dm_verity=1 dm_verity. dm_verityx.y=1 nvme.quirks="a b" nvme.flag nbd.max_part=8 ddi.log=err -- dm_verity.late=1`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]string{
-		"dm_verity": "require_signatures=1 prefetch_cluster=4096", "dm-verity": "require_signatures=1 prefetch_cluster=4096",
-		"nvme": `quirks="a b" flag`, "loop": "max_loop=0", "console": "",
-		"nbd": "nbds_max=0 max_part=0 max_part=8",
-	} {
-		if got := moduleParameters(params, name); got != want {
-			t.Errorf("%s gets %q, want %q", name, got, want)
-		}
-	}
-}
 
 func TestKernelFacts(t *testing.T) {
 	m := machinetest.New(t)

@@ -32,10 +32,6 @@ import (
 //     can kill who waits there, and execve(2) waits for the end of all threads: process 1 could not become the next init. So another
 //     process waits, and one more has the devices behind the silent one probed. Both stay until it answers, under the next init as well.
 
-// asyncProbe is the parameter with which every module leaves it to the kernel to probe its devices in the background, and with which
-// loading it does not wait for what is probed there already (kernel/module/main.c, do_init_module).
-const asyncProbe = "async_probe"
-
 // slowModule is how long a module may take before that is worth a sentence.
 const slowModule = 2 * time.Second
 
@@ -106,9 +102,11 @@ func (d *devices) waiting(module string) []string {
 	return out
 }
 
-// drives reports whether a module is a driver of devices.
+// drives reports whether a module is a driver of devices. What only asks for a processor probes none.
 func (d *devices) drives(module string) bool {
-	return slices.ContainsFunc(d.table.Aliases, func(a modtable.Alias) bool { return a.Module == module })
+	return slices.ContainsFunc(d.table.Aliases, func(a modtable.Alias) bool {
+		return a.Module == module && !strings.HasPrefix(a.Pattern, "cpu:")
+	})
 }
 
 // letGo waits until the kernel has let go of the threads that load modules, and returns a [StuckError] if it has not when the time is up.

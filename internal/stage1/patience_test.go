@@ -28,8 +28,8 @@ func virtioTable(t *testing.T) *modtable.Table {
 	table, err := modtable.New(modtable.Spec{
 		Release:  "6.12",
 		Features: []modtable.Feature{{Name: "dm", Modules: []string{"dm_mod"}}},
-		Modules:  []modtable.Module{{Name: "dm_mod", File: "dm_mod.ko"}, {Name: "sd_mod", File: "sd_mod.ko"}, {Name: "virtio_blk", File: "virtio_blk.ko"}},
-		Aliases:  []modtable.Alias{{Pattern: "scsi:t-0x00*", Module: "sd_mod"}, {Pattern: "virtio:d00000002v*", Module: "virtio_blk"}},
+		Modules:  []modtable.Module{{Name: "dm_mod", File: "dm_mod.ko"}, {Name: "sha256_ssse3", File: "sha256_ssse3.ko"}, {Name: "sd_mod", File: "sd_mod.ko"}, {Name: "virtio_blk", File: "virtio_blk.ko"}},
+		Aliases:  []modtable.Alias{{Pattern: "cpu:type:x86,ven*fam*mod*:feature:*0089*", Module: "sha256_ssse3"}, {Pattern: "scsi:t-0x00*", Module: "sd_mod"}, {Pattern: "virtio:d00000002v*", Module: "virtio_blk"}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +67,7 @@ func TestWaitsForDevices(t *testing.T) {
 		named, waits bool
 	}{
 		{"dm_mod", false, false}, {"dm_mod", true, false}, // nothing of it is a device
+		{"sha256_ssse3", false, false}, // nor is a processor
 		{"sd_mod", false, true}, {"sd_mod", true, false},
 		{"virtio_blk", false, true}, {"virtio_blk", true, false},
 	} {
