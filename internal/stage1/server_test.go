@@ -13,7 +13,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/initddi/initddi/internal/ddi/dditest"
@@ -105,6 +107,49 @@ func TestFetcherIsEnded(t *testing.T) {
 	_, err := f.run(nil, 0, func(fetchline.Event) {})
 	if took := time.Since(start); err == nil || !strings.Contains(err.Error(), "was not done after 5.1s, and was ended") || took > 20*time.Second {
 		t.Errorf("%v after %s", err, took)
+	}
+}
+
+// unkillable is a program in which the kernel waits.
+type unkillable struct{ killed, ended chan struct{} }
+
+func (u unkillable) Kill() error { close(u.killed); return nil }
+func (u unkillable) Wait() error { <-u.ended; return nil }
+
+// TestFetcherCannotBeEnded: nobody waits for a program that does not end when it is killed.
+func TestFetcherCannotBeEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		child := unkillable{make(chan struct{}), make(chan struct{})}
+		defer close(child.ended)
+		start := time.Now()
+		_, late, err := (&fetcher{path: "/bbin/ddifetch"}).end(child, time.Minute)
+		if took := time.Since(start); !late || err == nil || !strings.Contains(err.Error(), "was not done after 1m0s and cannot be ended") || took != time.Minute+endGrace {
+			t.Errorf("%v, %v after %s", late, err, took)
+		}
+		select {
+		case <-child.killed:
+		default:
+			t.Error("it was not killed")
+		}
+	})
+}
+
+// TestListenerStops: what a program still says is not waited for, and no longer heard.
+func TestListenerStops(t *testing.T) {
+	log, out := quietLog()
+	l := &listener{log: log, path: "/bbin/ddifetch"}
+	lines := make(chan string, 2)
+	w, err := l.follow(func(line []byte) { lines <- string(line) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if _, err := w.WriteString("one\n"); err != nil || <-lines != "one" {
+		t.Error(err)
+	}
+	l.stop()
+	if _, err := w.WriteString("two\n"); !errors.Is(err, syscall.EPIPE) || len(lines) > 0 || out.Len() > 0 {
+		t.Errorf("%v, %d lines, %s", err, len(lines), out)
 	}
 }
 
