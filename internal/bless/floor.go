@@ -5,6 +5,7 @@ package bless
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/initddi/initddi/internal/floor"
 	"github.com/initddi/initddi/internal/linux/tpm"
@@ -19,7 +20,14 @@ type TPM interface {
 }
 
 // openTPM opens that of this machine.
-func openTPM() (TPM, error) { return tpm.Open("/dev") }
+func openTPM() (TPM, error) {
+	sys, err := os.OpenRoot("/sys")
+	if err != nil {
+		return nil, fmt.Errorf("cannot look for a TPM: %w", err)
+	}
+	defer sys.Close()
+	return tpm.Open(sys, "/dev")
+}
 
 // raise raises the rollback floor to the security level of the image that came up well, so that none below it is entered any more.
 // Where there is none, rollback=yes defines it; rollback=required would not have got this far. An image without a level leaves the floor

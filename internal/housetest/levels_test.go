@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -223,6 +224,33 @@ func TestWebIsInOnePlace(t *testing.T) {
 		for _, imp := range p.imports() {
 			if (imp == "net/http" || imp == "crypto/tls") && !slices.Contains(users, p.Dir) {
 				t.Errorf("%s imports %s: only %v do", p.Dir, imp, users)
+			}
+		}
+	}
+}
+
+// moduleLoaders are the files that may have the kernel load a module by themselves, beside the VM's tests.
+var moduleLoaders = map[string]string{
+	"internal/drivers/load.go":    "it decides what a module is told, and leaves its devices to the background",
+	"internal/stage1/devices.go":  "it knows which devices a boot has to wait for",
+	"internal/stage1/patience.go": "it is the process that waits for devices in the place of process 1",
+}
+
+// TestModulesAreLoadedInOnePlace: who loads a module without drivers.Load forgets async_probe, with which the kernel waits for no disk that
+// does not answer, and what the command line says to the module.
+func TestModulesAreLoadedInOnePlace(t *testing.T) {
+	for _, p := range packages(t) {
+		if l, ok := levelOf(p.Dir); ok && l == wholeBoots {
+			continue
+		}
+		for _, f := range p.Files {
+			if strings.HasPrefix(f.Name, "internal/linux/module/") || moduleLoaders[f.Name] != "" {
+				continue
+			}
+			for _, imp := range f.AST.Imports {
+				if imp.Path.Value == strconv.Quote(modulePath+"/internal/linux/module") {
+					t.Errorf("%s loads modules: use drivers.Load", f.Name)
+				}
 			}
 		}
 	}

@@ -71,7 +71,7 @@ func newBoot(world *World, log *report.Log, args, env []string) *boot {
 		report:    &report.Boot{Version: report.Version, Release: release.Version},
 		facts:     resolve.Facts{Images: map[string]*resolve.Image{}},
 		machine:   &discover.Machine{Sys: world.Sys, Dev: world.Dev},
-		tpm:       newMeasurer(world),
+		tpm:       newMeasurer(world, log),
 		images:    map[string]*apply.Image{},
 		passed:    map[plan.Stage]bool{},
 		fetchPath: FetchPath,

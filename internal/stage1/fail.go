@@ -46,7 +46,7 @@ func Main(args, env []string) {
 		if fail != plan.FailShell {
 			endAfter(world, log, fail, err)
 		}
-		if err = process.Guarded(func() error { return failShell(newMeasurer(world), log) }); err != nil {
+		if err = process.Guarded(func() error { return failShell(newMeasurer(world, log), log) }); err != nil {
 			screen(log, err)
 			endAfter(world, log, plan.FailReboot, err)
 		}

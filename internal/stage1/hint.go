@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/initddi/initddi/internal/linux/tpm"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/resolve"
 )
@@ -58,6 +59,8 @@ func hint(err error) string {
 		return "what to do: correct that key (docs/CMDLINE.md lists them) and boot again"
 	case errors.As(err, &timeout):
 		return missingHint
+	case errors.As(err, &unmeasured) && errors.Is(err, tpm.ErrTimeout):
+		return "what to do: switch the machine off and on; if that does not help, clear the TPM in the firmware's setup, or take a disk out that does not answer"
 	case errors.As(err, &unmeasured):
 		return "what to do: switch the TPM on in the firmware's setup, or clear it if it fails; where there is none, build stage 1 without measure=require"
 	case errors.As(err, &stuck):

@@ -44,7 +44,7 @@ func bring(b *boot, name string) bringing {
 func TestNotMerged(t *testing.T) {
 	m := machinetest.New(t)
 	b, console := remembering(t, m)
-	b.images, b.tpm, b.plan.Measure = map[string]*apply.Image{}, newMeasurer(b.world), plan.MeasureNo
+	b.images, b.tpm, b.plan.Measure = map[string]*apply.Image{}, newMeasurer(b.world, b.log), plan.MeasureNo
 	for _, name := range []string{"a-verity", "root"} {
 		m.Write("dev/mapper/"+name, "")
 		if err := relink("../dm-7", m.Path("dev/mapper/"+name)); err != nil {

@@ -6,27 +6,26 @@ package stage1
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"strings"
 	"sync"
+	"time"
 
+	"github.com/initddi/initddi/internal/cmdline"
 	"github.com/initddi/initddi/internal/drivers"
-	"github.com/initddi/initddi/internal/linux/module"
 	"github.com/initddi/initddi/internal/linux/process"
 	"github.com/initddi/initddi/internal/linux/tpm"
 	"github.com/initddi/initddi/internal/measure"
+	"github.com/initddi/initddi/internal/modtable"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/report"
 	"github.com/initddi/initddi/internal/resolve"
 	"github.com/initddi/initddi/internal/tpm2"
 )
 
-// ErrNoTPM says that the machine has no TPM, or that its firmware does not show it.
+// ErrNoTPM says that the machine has no TPM 2.0, or that its firmware does not show it. A TPM 1.2 is none: nothing that measures here, from
+// systemd-stub to the next init's systemd, speaks to one, so that nothing can be sealed against what they would have measured.
 var ErrNoTPM = errors.New("there is no TPM")
-
-// errUndriven says that a driver is missing, or did not get along with the TPM.
-var errUndriven = errors.New("the firmware names a TPM 2.0 (acpi:MSFT0101:), but no driver offers it")
 
 // MeasureError says that something is not in the PCRs that must be there before the boot goes on.
 type MeasureError struct {
@@ -47,11 +46,19 @@ type tpmDevice interface {
 
 // measurer writes into the machine's PCRs. It is told what, and judges nothing but whether it is done.
 type measurer struct {
-	world *World
-	dev   string
-	log   string
+	world   *World
+	console *report.Log
+	dev     string
+	log     string
+	limit   time.Duration // of opening
+	load    func(dir *os.Root, m modtable.Module, params []cmdline.Param) error
 
-	once   sync.Once
+	once  sync.Once
+	begun time.Time
+	ended chan struct{} // closed when nothing more becomes of opening; then device, banks and err may be read
+
+	mu     sync.Mutex
+	doing  string // what opening is at
 	device tpmDevice
 	banks  []tpm2.Bank
 	err    error
@@ -59,80 +66,8 @@ type measurer struct {
 	done []report.Measured
 }
 
-func newMeasurer(w *World) *measurer {
-	return &measurer{world: w, dev: "/dev", log: measure.LogPath}
-}
-
-// open opens the TPM and asks it for its banks, once. The error is [ErrNoTPM] itself where there is none to open.
-func (m *measurer) open() error {
-	m.once.Do(func() {
-		defer process.Guard(&m.err)
-		d, err := m.find()
-		if err != nil {
-			m.err = err
-			return
-		}
-		m.device = d
-		m.banks, m.err = tpm2.GetCapabilityPCRs{}.Execute(d)
-	})
-	return m.err
-}
-
-// find opens the TPM's device. If there is none yet, but something that wants to be one, its driver is loaded: not when the device
-// is seen, as for disks, because most boots find the driver built into the kernel or have no use for it.
-func (m *measurer) find() (*tpm.Device, error) {
-	d, err := tpm.Open(m.dev)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return d, err
-	}
-	if !hasTPM(m.world.Sys) {
-		return nil, ErrNoTPM
-	}
-	if err := m.loadDriver(); err != nil {
-		return nil, fmt.Errorf("%w: %w", errUndriven, err)
-	}
-	if d, err = tpm.Open(m.dev); errors.Is(err, fs.ErrNotExist) {
-		return nil, errUndriven
-	}
-	return d, err
-}
-
-// tpmID is what a device's modalias has in it that is a TPM 2.0: the PC Client Platform Firmware Profile's ACPI device.
-const tpmID = ":MSFT0101:"
-
-func isTPM(modalias string) bool { return strings.Contains(modalias, tpmID) }
-
-// hasTPM reports whether the firmware describes a TPM that is switched on. A TPM 2.0 is a device of ACPI's.
-func hasTPM(sys *os.Root) bool {
-	for _, path := range drivers.Find(sys, "acpi", isTPM) {
-		// ACPI's _STA: zero is a device that was described and is not there.
-		if b, err := sys.ReadFile(path + "/status"); err != nil || strings.TrimSpace(string(b)) != "0" {
-			return true
-		}
-	}
-	return false
-}
-
-func (m *measurer) loadDriver() error {
-	table, err := m.world.Modules()
-	if err != nil {
-		return err
-	}
-	modules, err := table.Plan("", table.Match("acpi"+tpmID)...)
-	if err != nil || len(modules) == 0 {
-		return err
-	}
-	dir, err := m.world.Root.OpenRoot("lib/modules/" + table.Release)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	for _, mod := range modules {
-		if err := module.LoadFrom(dir, mod.File, ""); err != nil {
-			return err
-		}
-	}
-	return nil
+func newMeasurer(w *World, log *report.Log) *measurer {
+	return &measurer{world: w, console: log, dev: "/dev", log: measure.LogPath, limit: openLimit, load: drivers.Load, ended: make(chan struct{})}
 }
 
 // extend writes one event: first into the log, then into the PCR. A record of what the TPM refused is taken out again; where it is
@@ -197,18 +132,10 @@ func (m *measurer) shell(log *report.Log) error {
 	return nil
 }
 
-func (m *measurer) close() {
-	// Not open, but no longer to be opened either; one that is being opened is waited for.
-	m.once.Do(func() { m.err = fs.ErrClosed })
-	if m.device != nil {
-		m.device.Close()
-	}
-}
-
 // startMeasuring opens the TPM while the disk is spinning up.
 func (b *boot) startMeasuring() {
 	if b.plan.Measure != plan.MeasureNo {
-		go b.tpm.open()
+		b.tpm.start()
 	}
 }
 

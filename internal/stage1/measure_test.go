@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/initddi/initddi/internal/linux/kmsg"
-	"github.com/initddi/initddi/internal/linux/process"
 	"github.com/initddi/initddi/internal/linux/tpm"
 	"github.com/initddi/initddi/internal/measure"
 	"github.com/initddi/initddi/internal/plan"
@@ -56,12 +55,11 @@ func machineWith(t *testing.T, files map[string]string) *World {
 // withTPM returns a measurer whose TPM is d.
 func withTPM(t *testing.T, d tpmDevice) *measurer {
 	t.Helper()
-	m := newMeasurer(machineWith(t, map[string]string{}))
+	log, _ := quietLog()
+	m := newMeasurer(machineWith(t, map[string]string{}), log)
 	m.log = filepath.Join(t.TempDir(), "log/systemd/tpm2-measure.log")
-	m.once.Do(func() {
-		m.device = d
-		m.banks = []tpm2.Bank{{Alg: tpm2.SHA256, Select: []byte{0xff, 0xff, 0xff}}}
-	})
+	m.once.Do(func() {})
+	m.settle(d, []tpm2.Bank{{Alg: tpm2.SHA256, Select: []byte{0xff, 0xff, 0xff}}}, nil)
 	return m
 }
 
@@ -212,32 +210,6 @@ func TestShellIsMeasuredOrNotOpened(t *testing.T) {
 	}
 }
 
-func TestFindTPM(t *testing.T) {
-	const acpi = "sys/bus/acpi/devices/MSFT0101:00/"
-	for _, test := range []struct {
-		name  string
-		files map[string]string
-		want  error
-	}{
-		{"none", map[string]string{"sys/bus/acpi/devices/PNP0A08:00/modalias": "acpi:PNP0A08:PNP0A03:\n"}, ErrNoTPM},
-		{"switched off", map[string]string{acpi + "modalias": "acpi:MSFT0101:\n", acpi + "status": "0\n"}, ErrNoTPM},
-		{"without a driver", map[string]string{acpi + "modalias": "acpi:MSFT0101:MSFT0101:\n", acpi + "status": "15\n"}, errUndriven},
-		{"a module table that cannot be read", map[string]string{acpi + "modalias": "acpi:MSFT0101:\n", "etc/initddi/modules": "nonsense"}, errUndriven},
-	} {
-		m := newMeasurer(machineWith(t, test.files))
-		m.dev = t.TempDir()
-		if err := m.open(); !errors.Is(err, test.want) {
-			t.Errorf("%s: %v, want %v", test.name, err, test.want)
-		}
-		m.close()
-	}
-	m := newMeasurer(machineWith(t, map[string]string{}))
-	m.close()
-	if err := m.open(); !errors.Is(err, fs.ErrClosed) {
-		t.Errorf("opened after it was closed: %v", err)
-	}
-}
-
 // TestMeasureSwtpm measures into an emulated TPM, and replays the log to what it holds then.
 func TestMeasureSwtpm(t *testing.T) {
 	e, err := swtpm.ForTools(t.Context(), t.TempDir())
@@ -284,21 +256,5 @@ func TestMeasureSwtpm(t *testing.T) {
 				t.Errorf("the log replays to %x in PCR %d of %s, the TPM has %x", got, pcr, alg, want)
 			}
 		}
-	}
-}
-
-// TestPanicWhileOpening: the TPM is opened by a goroutine of its own, whose panic would end process 1, and a TPM that was opened
-// half-way must not be used.
-func TestPanicWhileOpening(t *testing.T) {
-	m := newMeasurer(nil) // which looks for a driver in a machine that is not there
-	m.dev = t.TempDir()
-	for range 2 {
-		var p *process.PanicError
-		if err := m.open(); !errors.As(err, &p) {
-			t.Fatalf("got %v", err)
-		}
-	}
-	if err := m.extend(measure.Shell()[0]); err == nil {
-		t.Error("it was measured all the same")
 	}
 }

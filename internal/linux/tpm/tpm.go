@@ -40,25 +40,6 @@ type Device struct {
 	late bool
 }
 
-// Open opens the first TPM below dev, normally /dev: tpmrm0, which every TPM 2.0 has and which may be open several times, or
-// else tpm0. The error wraps [fs.ErrNotExist] where the machine has none, or none that a driver took.
-func Open(dev string) (*Device, error) {
-	var errs []error
-	for _, name := range [...]string{"tpmrm0", "tpm0"} {
-		path := dev + "/" + name
-		// Not with os.OpenFile: it would make the descriptor non-blocking, in which case a read gets nothing and looks like an end.
-		fd, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
-		if err == nil {
-			return &Device{path: path, timeout: Timeout, fd: fd}, nil
-		}
-		errs = append(errs, &os.PathError{Op: "open", Path: path, Err: err})
-		if !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-	}
-	return nil, fmt.Errorf("cannot open the TPM: %w", errs[len(errs)-1])
-}
-
 // Path returns the device's name.
 func (d *Device) Path() string { return d.path }
 

@@ -97,39 +97,6 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-func TestOpen(t *testing.T) {
-	dev := t.TempDir()
-	if _, err := Open(dev); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("got %v", err)
-	}
-	for _, name := range []string{"tpm0", "tpmrm0"} {
-		if err := os.WriteFile(filepath.Join(dev, name), nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		d, err := Open(dev)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if d.Path() != dev+"/"+name {
-			t.Errorf("opened %s, wanted %s", d.Path(), name)
-		}
-		if flags, err := unix.FcntlInt(uintptr(d.fd), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK != 0 {
-			t.Errorf("flags %#x, %v", flags, err)
-		}
-		d.Close()
-	}
-	// A TPM that is there and cannot be opened is no missing one, and the other name is no way around.
-	if err := os.Remove(filepath.Join(dev, "tpmrm0")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(filepath.Join(dev, "tpmrm0"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(dev); !errors.Is(err, unix.EISDIR) {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log/systemd/tpm2-measure.log")
 	content := func(want string, mode fs.FileMode) {
