@@ -14,7 +14,7 @@ import (
 // begun is what stage 1 says first.
 const begun = "initddi: plan:"
 
-// plug plugs the cell's late disks in when their time has come. It ends with the machine.
+// plug plugs the cell's late disks in, and has silent ones answer, when their time has come. It ends with the machine.
 func plug(ctx context.Context, c *Cell, config *vm.Config, console *console) error {
 	if config.Monitor == "" {
 		return nil
@@ -28,6 +28,14 @@ func plug(ctx context.Context, c *Cell, config *vm.Config, console *console) err
 		return nil // what is wrong with the boot is for others to say
 	}
 	for i, d := range c.Disks {
+		if d.Wakes != "" {
+			if !console.wait(ctx, d.Wakes) {
+				return nil
+			}
+			if err := config.Wake(m, i); err != nil {
+				return fmt.Errorf("cannot have disk %d answer: %w", i, err)
+			}
+		}
 		if d.Late == 0 {
 			continue
 		}

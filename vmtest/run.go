@@ -259,7 +259,7 @@ func (w *Workshop) machine(ctx context.Context, c *Cell, tmp string) (*vm.Config
 		if d.Bus == "ide" {
 			config.Machine = "pc"
 		}
-		if d.Late > 0 {
+		if d.Late > 0 || d.Wakes != "" {
 			config.Monitor = filepath.Join(tmp, "monitor")
 		}
 		disk, err := w.attach(ctx, c, d, start, filepath.Join(tmp, fmt.Sprintf("disk%d.img", i)))

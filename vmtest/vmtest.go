@@ -193,6 +193,8 @@ type Disk struct {
 	Late time.Duration `json:"late,omitempty"`
 	// ReadBurst is how many bytes the disk gives as fast as ever; afterwards it is one a second, so that it does not answer. 0 is no limit.
 	ReadBurst int64 `json:"read_burst,omitempty"`
+	// Wakes is what the console says when a disk with a ReadBurst or a Rate begins to answer as fast as ever.
+	Wakes string `json:"wakes,omitempty"`
 	// Rate is how many bytes of the disk can be read in a second; 0 is no limit. Linux reads some pages of 4096 to find partitions.
 	Rate int64 `json:"rate,omitempty"`
 	// Alter changes the finished disk, a copy that is this machine's alone.
