@@ -17,7 +17,10 @@ import (
 )
 
 func imagesStorage() []Image {
-	return []Image{{Name: "signed-4096", Key: "ddi", SectorSize: 4096}}
+	return []Image{
+		{Name: "signed-4096", Key: "ddi", SectorSize: 4096},
+		{Name: "small-blocks", Key: "ddi", DataBlockSize: 1024},
+	}
 }
 
 func stagesStorage() []Stage1 {
@@ -56,6 +59,9 @@ func cellsStorage() []Cell {
 			Disks: []Disk{{Bus: "nvme", SectorSize: 4096, Place: onESP("signed").Place}}, Must: entered("nvme0n1p1", "signed")},
 		{Name: "image-4096", Doc: "an image whose partition table is for sectors of 4096 bytes, on a disk with 512", Disks: []Disk{onESP("signed-4096")}, Must: entered("vda1", "signed-4096")},
 		{Name: "image-4096-on-4kn", Doc: "the same on a disk with 4096", Disks: []Disk{{SectorSize: 4096, Place: onESP("signed-4096").Place}}, Must: entered("vda1", "signed-4096")},
+		{Name: "small-blocks", Doc: "an image whose hash tree is over blocks of 1024 bytes, on a disk with sectors of 512", Disks: []Disk{onESP("small-blocks")}, Must: entered("vda1", "small-blocks")},
+		{Name: "small-blocks-on-4kn", Doc: "the same on a disk with 4096, over which dm-verity does not take such blocks: the image is copied", Disks: []Disk{{SectorSize: 4096, Place: onESP("small-blocks").Place}},
+			Must: []string{"the image is copied into memory: dm-verity's blocks of 1024 bytes are smaller than the disk's of 4096", "in memory", "entering vda1:/loader/ddi/small-blocks.raw", guest.Sentence}, Check: copied},
 		{Name: "table-for-other-sectors", Doc: "a disk with sectors of 4096 bytes that was copied from one with 512: the kernel sees no partition, and the console says why", Cmdline: "ddi.timeout=5",
 			Disks: []Disk{{Bus: "nvme", Attached: 4096, Place: onESP("signed").Place}}, Verdict: Refused,
 			Must: []string{"cannot find the only EFI system partition", "seen: /dev/nvme0n1: the kernel found no partitions; there is a partition table for sectors of 512 bytes, the disk's have 4096"}},

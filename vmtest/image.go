@@ -46,7 +46,7 @@ func (w *Workshop) Image(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	o := image.Options{Source: tree, FileSystem: i.FileSystem, Compress: i.Compress, Arch: gpt.Arch(cmp.Or(i.Arch, "x86-64")), Usr: i.Usr, Bare: i.Bare, SectorSize: i.SectorSize}
+	o := image.Options{Source: tree, FileSystem: i.FileSystem, Compress: i.Compress, Arch: gpt.Arch(cmp.Or(i.Arch, "x86-64")), Usr: i.Usr, Bare: i.Bare, SectorSize: i.SectorSize, DataBlockSize: i.DataBlockSize}
 	key := []any{w.self, i, tree}
 	with := ""
 	if i.With != "" {

@@ -236,6 +236,8 @@ type Image struct {
 	With string `json:"with,omitempty"`
 	// SectorSize is that of the image's partition table; default 512.
 	SectorSize int64 `json:"sector_size,omitempty"`
+	// DataBlockSize is what dm-verity hashes at once, in bytes; default 4096.
+	DataBlockSize uint32 `json:"data_block_size,omitempty"`
 	// Compress is mkfs.erofs's -z; default is that of "initddi ddi".
 	Compress string `json:"compress,omitempty"`
 	// Version goes into os-release as IMAGE_VERSION, and makes the root hash another.

@@ -109,18 +109,18 @@ func Attach(dev, name string, control *dm.Control, src Source, a *resolve.Authen
 	}
 	sb := img.Superblock
 	data.Length, hash.Length = sb.DataSize(), sb.HashTreeSize()
-	inData := hash
+	inData, block := hash, min(sb.DataBlockSize, sb.HashBlockSize)
 	if src.Tree != nil {
-		inData = dmtable.Region{}
+		inData, block = dmtable.Region{}, sb.DataBlockSize
 	}
-	device, hashStart, err := img.gather(dev, name+"-linear", f, src, data, inData)
+	device, hashStart, err := img.gather(dev, name+"-linear", f, src, int64(block), data, inData)
 	if err != nil {
 		return nil, err
 	}
 	treeDevice := device
 	if src.Tree != nil {
 		hashStart = 0
-		if treeDevice, _, err = img.gather(dev, name+"-tree", tree, *src.Tree, hash, dmtable.Region{}); err != nil {
+		if treeDevice, _, err = img.gather(dev, name+"-tree", tree, *src.Tree, int64(sb.HashBlockSize), hash, dmtable.Region{}); err != nil {
 			return nil, err
 		}
 	}
@@ -185,16 +185,20 @@ func superblock(file io.ReaderAt, data, hash dmtable.Region, rootHash []byte) (*
 }
 
 // gather makes one device, called name, with the data region at its start and the hash region behind it, and returns it as MAJOR:MINOR with
-// the byte offset of the hash region.
-func (img *Image) gather(dev, name string, f *os.File, src Source, data, hash dmtable.Region) (string, int64, error) {
+// the byte offset of the hash region. block is the smallest unit that dm-verity will read of it, in bytes.
+func (img *Image) gather(dev, name string, f *os.File, src Source, block int64, data, hash dmtable.Region) (string, int64, error) {
 	hashBlock := int64(img.Superblock.HashBlockSize)
 	var targets []dmtable.Target
 	var hashStart int64
 	why := error(nil)
 	offset := loopOffset(src)
-	if src.Copy {
+	switch {
+	case src.Copy:
 		why = errAsked
-	} else {
+	case block < src.BlockSize:
+		// verity_ctr (drivers/md/dm-verity-target.c) takes no such blocks.
+		why = fmt.Errorf("dm-verity's blocks of %d bytes are smaller than the disk's of %d: %w", block, src.BlockSize, dmtable.ErrUnaligned)
+	default:
 		// The table is computed for a placeholder first: only a table that works is worth a loop device.
 		targets, hashStart, why = dmtable.Linear(placeholder, src.Extents.Shift(-offset), data, hash, src.BlockSize, hashBlock)
 	}

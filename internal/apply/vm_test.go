@@ -327,3 +327,61 @@ func TestVMAttachFails(t *testing.T) {
 	}
 	kerneltest.WantInUse(t, before)
 }
+
+// TestVMSmallBlocks: dm-verity takes no blocks that are smaller than the disk's, whether they are the data's or the hash tree's.
+func TestVMSmallBlocks(t *testing.T) {
+	kerneltest.NeedMachine(t)
+	file, a := sample(t)
+	c := control(t)
+	for _, test := range []struct {
+		data, hash uint32
+		block      int64
+		elsewhere  bool // the hash tree is a file of its own
+		pieces     bool
+		copied     error
+	}{
+		{1024, 4096, 512, false, true, nil},
+		{1024, 4096, 4096, false, false, dmtable.ErrUnaligned},
+		{4096, 1024, 4096, false, false, dmtable.ErrUnaligned},
+		{512, 512, 4096, false, false, dmtable.ErrUnaligned},
+		{2048, 2048, 2048, false, true, nil},
+		{1024, 4096, 4096, true, true, dmtable.ErrUnaligned},
+		{4096, 1024, 4096, true, true, dmtable.ErrUnaligned},
+	} {
+		t.Run(fmt.Sprintf("%d and %d over %d", test.data, test.hash, test.block), func(t *testing.T) {
+			data := file[a.Data.Offset:][:a.Data.Length]
+			sb := &verity.Superblock{HashType: 1, Algorithm: "sha256", DataBlockSize: test.data, HashBlockSize: test.hash, DataBlocks: uint64(len(data)) / uint64(test.data)}
+			tree, err := memfile.New("tree")
+			must(t, err)
+			defer tree.Close()
+			// So that nothing but the blocks' size is in the way.
+			room := (sb.HashTreeSize() + 4095) &^ 4095
+			must(t, tree.Truncate(room))
+			two := *a
+			two.RootHash, err = verity.Build(bytes.NewReader(data), tree, sb, nil)
+			must(t, err)
+			b := make([]byte, room)
+			_, err = tree.ReadAt(b, 0)
+			must(t, err)
+			two.Data, two.Hash = dmtable.Region{Length: int64(len(data))}, dmtable.Region{Offset: int64(len(data)), Length: room}
+			var src Source
+			if test.elsewhere {
+				other := partition(t, b, 4096)
+				src = partition(t, data, 64<<10)
+				other.BlockSize, src.Tree = test.block, &other
+			} else {
+				src = partition(t, slices.Concat(data, b), 64<<10)
+			}
+			src.BlockSize = test.block
+			before := kerneltest.InUse()
+			img, err := Attach("/dev", "test", c, src, &two)
+			must(t, err)
+			if (img.Pieces > 0) != test.pieces || !errors.Is(img.Copied, test.copied) {
+				t.Errorf("%d pieces, copied: %v", img.Pieces, img.Copied)
+			}
+			checkContent(t, img)
+			must(t, img.Discard())
+			kerneltest.WantInUse(t, before)
+		})
+	}
+}

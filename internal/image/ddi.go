@@ -48,9 +48,11 @@ type Options struct {
 	// Bare leaves the partition table out: Output is the file system alone, and hash tree, root hash and signature go into files
 	// beside it, which are called as systemd-dissect looks for them.
 	Bare       bool
-	SectorSize int64  // of the partition table: 512 (default) or 4096
-	Compress   string // mkfs.erofs -z argument; default lz4hc
-	Time       int64  // seconds since 1970 of every file and of the file system
+	SectorSize int64 // of the partition table: 512 (default) or 4096
+	// DataBlockSize is what dm-verity hashes at once: 512, 1024, 2048 or 4096 (default) bytes.
+	DataBlockSize uint32
+	Compress      string // mkfs.erofs -z argument; default lz4hc
+	Time          int64  // seconds since 1970 of every file and of the file system
 	// Signer makes the DER PKCS#7 signature over the root hash; nil makes an image whose signature can be joined later.
 	Signer Signer
 	// Certificate is the signer's, DER; its fingerprint goes into the signature partition.
@@ -81,6 +83,9 @@ func Build(ctx context.Context, o Options) (*Result, error) {
 	}
 	if o.SectorSize == 0 {
 		o.SectorSize = 512
+	}
+	if o.DataBlockSize == 0 {
+		o.DataBlockSize = 4096
 	}
 	tmp, err := os.MkdirTemp(filepath.Dir(o.Output), ".ddi-")
 	if err != nil {
@@ -228,7 +233,7 @@ func superblock(o Options, in *os.File) (*verity.Superblock, int64, error) {
 	}
 	return &verity.Superblock{
 		UUID: derivedUUID("verity", sum), HashType: 1, Algorithm: "sha256",
-		DataBlockSize: 4096, HashBlockSize: 4096, DataBlocks: uint64(info.Size() / 4096),
+		DataBlockSize: o.DataBlockSize, HashBlockSize: 4096, DataBlocks: uint64(info.Size()) / uint64(o.DataBlockSize),
 		Salt: derived("salt", sum),
 	}, info.Size(), nil
 }

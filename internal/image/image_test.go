@@ -124,11 +124,12 @@ func TestBuild(t *testing.T) {
 		magic           string
 	}{{"", "mkfs.erofs", "erofs-utils", "erofs"}, {"squashfs", "mksquashfs", "squashfs-tools", "squashfs"}, {"ext4", "mke2fs", "e2fsprogs", "ext4"}} {
 		for _, sector := range []int64{0, 4096} {
+			block := uint32(sector / 4) // and so the default with the default
 			t.Run(fmt.Sprint(fs.magic, sector), func(t *testing.T) {
 				need(t, fs.tool, fs.pkg)
 				out := filepath.Join(t.TempDir(), "os.raw")
 				var steps []string
-				o := Options{Source: src, Output: out, FileSystem: fs.name, Arch: gpt.X86_64, SectorSize: sector, Signer: pair.Sign, Certificate: der,
+				o := Options{Source: src, Output: out, FileSystem: fs.name, Arch: gpt.X86_64, SectorSize: sector, DataBlockSize: block, Signer: pair.Sign, Certificate: der,
 					Progress: func(what string, done, total int64) {
 						if len(steps) == 0 || steps[len(steps)-1] != what {
 							steps = append(steps, what)
@@ -316,6 +317,7 @@ func TestBuildErrors(t *testing.T) {
 		{"no tree", Options{Source: src + "x", Arch: gpt.X86_64}, os.ErrNotExist},
 		{"signer", Options{Source: src, Arch: gpt.X86_64, Signer: func(context.Context, []byte) ([]byte, error) { return nil, fails }}, fails},
 		{"sector size", Options{Source: src, Arch: gpt.X86_64, SectorSize: 777}, gpt.ErrInvalid},
+		{"data block size", Options{Source: src, Arch: gpt.X86_64, DataBlockSize: 777}, verity.ErrUnsupported},
 		{"compressor", Options{Source: src, Arch: gpt.X86_64, Compress: "nonsense"}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
