@@ -37,8 +37,8 @@ const usbDelay = time.Second
 
 // guessTime is the same where firmware was expected to name the boot partition, and did not (a boot loader without the Boot Loader Interface,
 // efi=noruntime). The drivers were loaded without waiting for their devices then, and a controller may be silent for seconds before its
-// first disk appears.
-const guessTime = 5 * time.Second
+// first disk appears. It ends before the next source has its turn, for looking there begins it anew.
+const guessTime = fallbackAfter - 100*time.Millisecond
 
 // settleTime is [settleTime] or [guessTime], and longer by usbDelay on a machine with USB. Other parameters of usb-storage are believed up to a
 // minute.
