@@ -61,6 +61,10 @@ func prepare(log *report.Log) (*World, error) {
 	if k, err := kmsg.Open("/dev/kmsg", "initddi"); err == nil {
 		log.Kernel = k
 	}
+	// What process 1 was started with waits for a terminal that is stopped.
+	if c, err := process.OpenConsole("/dev/console"); err == nil {
+		log.Console = c
+	}
 	world, err := Open("/")
 	if err != nil {
 		return nil, err
