@@ -14,6 +14,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path"
 	"slices"
 	"strings"
 
@@ -47,6 +48,10 @@ type Source struct {
 	InPlace bool
 	// Tree is where the hash tree lies if that is a file on a device of its own; nil if it is among the image's extents.
 	Tree *Source
+	// Ask, if it is not nil, reads something from a node below /dev with f, and returns an error if that takes too long. Then f may go on,
+	// and is not to be waited for. It is used for the first reads of the device and of the image; who must not wait for ever for a
+	// disk that dies later does not wait for [Attach] and [Image.Mount] either.
+	Ask func(node string, f func() error) error
 	// Signature, if it is not nil, is the PKCS#7 message over the root hash, in DER, for the kernel to check. What it says of it
 	// is the error of Attach that wraps [ErrSignature].
 	Signature []byte
@@ -78,6 +83,7 @@ type Image struct {
 	// Copied says why the image was copied into memory; nil if it was not.
 	Copied error
 	table  verity.Table
+	ask    func(node string, f func() error) error
 	// signature is what the kernel has to see with every table.
 	signature []byte
 }
@@ -90,6 +96,9 @@ func Attach(dev, name string, control *dm.Control, src Source, a *resolve.Authen
 	}
 	defer f.Close()
 	img := &Image{control: control, signature: src.Signature}
+	if src.Kind != InFile {
+		img.ask = src.Ask
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, img.Discard())
@@ -104,10 +113,14 @@ func Attach(dev, name string, control *dm.Control, src Source, a *resolve.Authen
 		defer tree.Close()
 		file, hash.Offset = extent.NewReader(tree, src.Tree.Extents), 0
 	}
-	if img.Superblock, err = Superblock(file, data, hash, a.RootHash); err != nil {
+	var sb *verity.Superblock
+	if err := img.read(path.Base(src.Device), func() (err error) {
+		sb, err = Superblock(file, data, hash, a.RootHash)
+		return err
+	}); err != nil {
 		return nil, err
 	}
-	sb := img.Superblock
+	img.Superblock = sb
 	data.Length, hash.Length = sb.DataSize(), sb.HashTreeSize()
 	inData, block := hash, min(sb.DataBlockSize, sb.HashBlockSize)
 	if src.Tree != nil {
@@ -137,6 +150,14 @@ func Attach(dev, name string, control *dm.Control, src Source, a *resolve.Authen
 	}
 	img.Device = info.Node()
 	return img, nil
+}
+
+// read reads from a node below /dev with f.
+func (img *Image) read(node string, f func() error) error {
+	if img.ask == nil {
+		return f()
+	}
+	return img.ask(node, f)
 }
 
 // withSignature calls load while the kernel has the image's signature, if there is one, under the name that is put into the table.
@@ -289,8 +310,11 @@ func (img *Image) FileSystem(dev string) (string, error) {
 		return "", fmt.Errorf("cannot open the verified device: %w", err)
 	}
 	defer f.Close()
-	fs, err := fsprobe.Probe(f, img.Superblock.DataSize())
-	if err != nil {
+	var fs fsprobe.FS
+	if err := img.read(img.Device, func() (err error) {
+		fs, err = fsprobe.Probe(f, img.Superblock.DataSize())
+		return err
+	}); err != nil {
 		return "", fmt.Errorf("cannot recognise the file system of the image: %w", err)
 	}
 	if !Mountable(fs.Type) {

@@ -385,3 +385,41 @@ func TestVMSmallBlocks(t *testing.T) {
 		})
 	}
 }
+
+// TestVMSilent: what is read first, of the device and of the image, is asked for under the name of what it is read from, and an answer that
+// does not come is an error that leaves nothing.
+func TestVMSilent(t *testing.T) {
+	kerneltest.NeedMachine(t)
+	file, a := sample(t)
+	src := partition(t, file, 64<<10)
+	before := kerneltest.InUse()
+	silent := errors.New("no answer")
+	var asked []string
+	src.Ask = func(node string, f func() error) error {
+		asked = append(asked, node)
+		return silent
+	}
+	c := control(t)
+	if img, err := Attach("/dev", "test", c, src, a); !errors.Is(err, silent) || img != nil {
+		t.Errorf("%v, %v", img, err)
+	}
+	kerneltest.WantInUse(t, before)
+	src.Ask = func(node string, f func() error) error {
+		asked = append(asked, node)
+		if strings.HasPrefix(node, "dm-") {
+			return silent
+		}
+		return f()
+	}
+	img, err := Attach("/dev", "test", c, src, a)
+	must(t, err)
+	if fs, err := img.FileSystem("/dev"); !errors.Is(err, silent) || fs != "" {
+		t.Errorf("%q, %v", fs, err)
+	}
+	node := strings.TrimPrefix(src.Device, "/dev/")
+	if want := []string{node, node, img.Device}; !slices.Equal(asked, want) {
+		t.Errorf("asked %q, wanted %q", asked, want)
+	}
+	must(t, img.Discard())
+	kerneltest.WantInUse(t, before)
+}

@@ -93,6 +93,10 @@ func (m *Machine) read(node string, f func() error) error {
 	return q.wait(cmp.Or(m.Timeout, Timeout))
 }
 
+// Ask is how others read something from a node below /dev that is not among what package discover reads: they wait no longer than for
+// everything else, and the error is f's or wraps [ErrSilent]. After the latter, f may still be at it: what it sets is not to be looked at.
+func (m *Machine) Ask(node string, f func() error) error { return m.read(node, f) }
+
 func (m *Machine) remember(q *question) {
 	if m.asked == nil {
 		m.asked = map[string]*question{}

@@ -5,11 +5,11 @@ package stage1
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/initddi/initddi/internal/apply"
@@ -39,19 +39,20 @@ type boot struct {
 	control *dm.Control
 	tpm     *measurer
 	images  map[string]*apply.Image
-	// attached counts how often dm-verity was brought up: a number for the devices' names.
-	attached int
-	unready  map[string]error // partitions that could not be opened at the last look
-	silent   map[string]bool  // disks and partitions of which it was said that they do not answer
-	holder   *os.File         // while it is open, another process holds those
-	passed   map[plan.Stage]bool
-	source   plan.Source // the one that is at work, empty before the first
-	told     []string    // refusals that were written to the log
-	servers  *servers    // nil as long as none was asked
+	unready map[string]error // partitions that could not be opened at the last look
+	silent  map[string]bool  // disks and partitions of which it was said that they do not answer
+	holder  *os.File         // while it is open, another process holds those
+	passed  map[plan.Stage]bool
+	source  plan.Source // the one that is at work, empty before the first
+	told    []string    // refusals that were written to the log
+	servers *servers    // nil as long as none was asked
 	// fetchPath is the program that asks them.
 	fetchPath string
 	late      *TimeoutError // what was missing when ddi.timeout= was over
 	started   time.Time     // when waiting for devices began
+	moved     chan struct{} // has a value when the action that is being carried out has come further
+	committed atomic.Bool   // it is settled how this attempt ends: by the next init, or given up
+	abandoned bool          // an action still holds everything of this attempt, and gives it up when it comes back
 	args      []string
 	env       []string
 	calm      func() // ends what hurry began
@@ -81,7 +82,11 @@ func newBoot(world *World, log *report.Log, args, env []string) *boot {
 func (b *boot) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer b.close()
+	defer func() {
+		if !b.abandoned {
+			b.close()
+		}
+	}()
 	b.calm = hurry(b.world.Sys)
 	defer b.calm()
 	if err := b.makePlan(); err != nil {
@@ -241,7 +246,7 @@ func (b *boot) loop() error {
 				b.turnTo(step.Do.Source)
 			}
 			begin := time.Now()
-			if err := b.carryOut(step.Do); err != nil {
+			if err := b.inTime(step.Do, func() error { return b.carryOut(step.Do) }); err != nil {
 				return err
 			}
 			if step.Do.Source.FromServer() {
@@ -399,20 +404,6 @@ func (b *boot) discard(candidate string, img *resolve.Image) {
 	b.release(candidate)
 }
 
-// deviceName is the name under which the next init finds the image. An initrd image's must not be a designator, or systemd
-// would take it for the real root.
-func deviceName(t *resolve.Tree, rootHash []byte) string {
-	if t.Kind == plan.KindOS {
-		return string(t.Designator)
-	}
-	return verityName(rootHash)
-}
-
-// verityName names a device after what is in it. A device's name has at most 127 bytes: of a SHA-512 root hash, its first half.
-func verityName(rootHash []byte) string {
-	return hex.EncodeToString(rootHash[:min(len(rootHash), 48)]) + "-verity"
-}
-
 // enter hands over; it returns only if that failed.
 func (b *boot) enter(a *resolve.Action, img *resolve.Image) error {
 	if err := b.measureImage(a, img); err != nil {
@@ -459,6 +450,9 @@ func (b *boot) enter(a *resolve.Action, img *resolve.Image) error {
 	}
 	found := b.findable(m, tree.Kind, hasExtra, extensions, except)
 	b.warnModules(m, tree.Kind)
+	if err := b.commit(); err != nil {
+		return err
+	}
 	text := fmt.Sprintf("%s as %s", tree.Init, name)
 	b.done("handoff", end(text), "%s", text)
 	b.log.Info("entering %s after %d ms in stage 1", a.Name(), (process.Uptime() - time.Duration(b.report.Stages[0].Start)*time.Microsecond).Milliseconds())

@@ -186,6 +186,20 @@ func (e *StuckError) Error() string {
 	return "cannot hand over: a device does not answer, and keeps the kernel from finishing with module " + strings.Join(e.Modules, ", ")
 }
 
+// SilentError says that an action did not come back, because the disk that it reads from does not answer.
+type SilentError struct {
+	Action *resolve.Action
+	After  time.Duration
+}
+
+func (e *SilentError) Error() string {
+	what := "its device does not answer"
+	if e.Action.Partition != "" {
+		what = "/dev/" + e.Action.Partition + " does not answer"
+	}
+	return fmt.Sprintf("cannot %s %s: nothing has come of it for %s: %s", e.Action.Verb, e.Action.Name(), e.After, what)
+}
+
 // StackError says that what every image needs of the kernel is not there: loop devices, the device mapper, dm-verity.
 type StackError struct{ Err error }
 

@@ -54,6 +54,7 @@ func hint(err error) string {
 	var unmeasured *MeasureError
 	var stack *StackError
 	var stuck *StuckError
+	var silent *SilentError
 	switch {
 	case errors.As(err, &key):
 		return "what to do: correct that key (docs/CMDLINE.md lists them) and boot again"
@@ -65,6 +66,8 @@ func hint(err error) string {
 		return "what to do: switch the TPM on in the firmware's setup, or clear it if it fails; where there is none, build stage 1 without measure=require"
 	case errors.As(err, &stuck):
 		return "what to do: take the disk out that does not answer, or name the boot partition with ddi.device=PARTUUID=…: then nothing waits for the others"
+	case errors.As(err, &silent):
+		return "what to do: check the disk and its cable; the kernel's log (dmesg) says what it makes of them"
 	case errors.As(err, &stack):
 		return "what to do: build stage 1 for this kernel, with its modules (initddi initramfs --modules), or build loop and dm-verity into the kernel"
 	case errors.As(err, &enter):

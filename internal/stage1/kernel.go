@@ -19,8 +19,7 @@ import (
 func (b *boot) attachAsking(src apply.Source, name string, img *resolve.Image) (*apply.Image, error) {
 	b.facts.Kernel = kernelFacts(b.world)
 	k, a := b.facts.Kernel, img.Authentic
-	device := fmt.Sprintf("initddi-%d", b.attached)
-	b.attached++
+	device := fmt.Sprintf("initddi-%d", b.world.attached.Add(1)-1)
 	ask := resolve.AskKernel(k, a)
 	if ask {
 		src.Signature = a.Message

@@ -44,6 +44,7 @@ const progressEvery = 5 * time.Second
 func (b *boot) copying() apply.Memory {
 	var last time.Time
 	return apply.Memory{Limit: func() int64 { return copyLimit(b.world.Proc) }, Say: func(why error, done, total int64) {
+		b.move()
 		switch now := time.Now(); {
 		case done == 0:
 			last = now

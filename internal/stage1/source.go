@@ -36,7 +36,7 @@ func readImage(w *World, m *discover.Machine, f *resolve.Facts, arch gpt.Arch, a
 
 // place says where the bytes of a candidate are.
 func (b *boot) place(a *resolve.Action, img *resolve.Image) (apply.Source, error) {
-	src := apply.Source{Device: "/dev/" + a.Partition, Extents: img.Extents, Copy: b.plan.Attach == plan.AttachCopy, Memory: b.copying()}
+	src := apply.Source{Device: "/dev/" + a.Partition, Extents: img.Extents, Copy: b.plan.Attach == plan.AttachCopy, Memory: b.copying(), Ask: b.machine.Ask}
 	switch a.Source {
 	case plan.SourceInitrd:
 		src.Device, src.Kind, src.BlockSize = a.Image, apply.InFile, 512
@@ -74,6 +74,20 @@ func (b *boot) chosen(from *resolve.Action, img *resolve.Image, c plan.Corruptio
 		ch.Signer, ch.SignerHash = a.Signer.Subject, hex.EncodeToString(fp[:])
 	}
 	return ch
+}
+
+// deviceName is the name under which the next init finds the image. An initrd image's must not be a designator, or systemd
+// would take it for the real root.
+func deviceName(t *resolve.Tree, rootHash []byte) string {
+	if t.Kind == plan.KindOS {
+		return string(t.Designator)
+	}
+	return verityName(rootHash)
+}
+
+// verityName names a device after what is in it. A device's name has at most 127 bytes: of a SHA-512 root hash, its first half.
+func verityName(rootHash []byte) string {
+	return hex.EncodeToString(rootHash[:min(len(rootHash), 48)]) + "-verity"
 }
 
 // fillChosen says in the report where the image that is entered is.

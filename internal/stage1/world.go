@@ -15,6 +15,7 @@ import (
 	"path"
 	"runtime"
 	"strings"
+	"sync/atomic"
 
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/modtable"
@@ -35,6 +36,9 @@ const (
 // World is the machine as stage 1 sees it: real, or captured in a directory.
 type World struct {
 	Root, Proc, Sys, Dev *os.Root
+	// attached counts how often dm-verity was brought up: a number for the devices' names. Those of an attempt that was abandoned may be
+	// there still when the next one begins.
+	attached atomic.Int32
 }
 
 // Open opens the machine whose file system starts at root.
