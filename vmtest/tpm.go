@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/initddi/initddi/internal/ability"
 	"github.com/initddi/initddi/internal/measure"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/predict"
@@ -148,7 +149,9 @@ func (w *Workshop) predict(ctx context.Context, c *Cell, shell plan.Stage) ([]pr
 	if err != nil {
 		return nil, fmt.Errorf("cannot predict the boot of %s: %w", c.Name, err)
 	}
-	if b.Plan, err = plan.New(plan.Input{Certificates: []plan.CertificateFile{{Name: pair.Cert, PEM: pem}}}); err != nil {
+	in := ability.Unasked().Input()
+	in.Certificates = []plan.CertificateFile{{Name: pair.Cert, PEM: pem}}
+	if b.Plan, err = plan.New(in); err != nil {
 		return nil, err
 	}
 	for _, p := range c.Disks[0].Place {

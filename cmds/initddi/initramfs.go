@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/initddi/initddi/internal/ability"
 	"github.com/initddi/initddi/internal/initramfs"
 	"github.com/initddi/initddi/internal/kmodules"
 	"github.com/initddi/initddi/internal/plan"
@@ -40,7 +41,7 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 	features := flags.String("fs", "erofs", "file systems of images, a list out of erofs, squashfs, ext4")
 	var trust, settings, images list
 	flags.Var(&trust, "trust", "accept what the key of this certificate (PEM) signed: `FILE`; can be given several times")
-	flags.Var(&settings, "set", "a line `KEY=VALUE` of stage1.conf; can be given several times")
+	flags.Var(&settings, "set", "a line `KEY=VALUE` of stage1.conf, which is checked against what this stage 1 can do; can be given several times")
 	flags.Var(&images, "image", "carry this boot image, for ddi.source=initrd: `FILE`; can be given several times")
 	ca := flags.String("ca", "", "check https servers with these CA certificates (PEM), for templates with ddifetch: `FILE`")
 	lines := flags.Bool("lines", false, "leave the commands the numbers of their source lines, for stack traces: larger by an eighth, and otherwise the same")
@@ -72,12 +73,16 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 			return err
 		}
 	}
+	can, err := o.Abilities()
+	if err != nil {
+		return err
+	}
 	if *modules != "" {
-		if o.Modules, err = selectModules(*modules, *release, o.Template, *config, *class, *features, machine); err != nil {
+		if o.Modules, err = selectModules(*modules, *release, can, *config, *class, *features, machine); err != nil {
 			return err
 		}
 	}
-	if o.Certificates, o.Config, err = baked(trust, settings); err != nil {
+	if o.Certificates, o.Config, err = baked(trust, settings, can); err != nil {
 		return err
 	}
 	if o.Files, err = moreFiles(*ca, images); err != nil {
@@ -87,6 +92,10 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 	img, err := initramfs.Build(ctx, o, func(what string) { p.Step(what, 0, 0) })
 	p.Done()
 	if err != nil {
+		return err
+	}
+	// A template may name commands by a pattern; now they are known.
+	if _, err := planFor(img.Abilities, o.Config, nil); err != nil {
 		return err
 	}
 	if err := os.WriteFile(*output, img.Data, 0o644); err != nil {
@@ -115,22 +124,8 @@ func printStage1(w io.Writer, output string, img *initramfs.Image, modules *kmod
 	return err
 }
 
-// merges reports whether a stage 1 of a template can merge extensions, which takes the kernel's overlay file system. What is in an
-// archive that somebody else made, the configuration's name has to say.
-func merges(t initramfs.Template, config string) (bool, error) {
-	if t.File == "" {
-		return config == "extensions" || config == "debug", nil
-	}
-	_, tags, err := t.Commands()
-	return !slices.Contains(tags, "nomerge"), err
-}
-
-func selectModules(place, release string, t initramfs.Template, config, class, features string, host *kmodules.Host) (*kmodules.Selection, error) {
-	merge, err := merges(t, config)
-	if err != nil {
-		return nil, err
-	}
-	o, err := moduleOptions(config, class, features, merge, host)
+func selectModules(place, release string, can ability.Set, config, class, features string, host *kmodules.Host) (*kmodules.Selection, error) {
+	o, err := moduleOptions(config, class, features, can.Merges(), host)
 	if err != nil {
 		return nil, err
 	}
@@ -226,24 +221,24 @@ func addClasses(o *kmodules.Options, list string) {
 	}
 }
 
-// baked reads the trust store and checks the settings as stage 1 itself will: a mistake is found here, not at the console.
-func baked(trust, settings []string) ([]initramfs.File, []byte, error) {
+// baked reads the trust store and checks the settings as a stage 1 that can do these things will: a mistake is found here, not at the
+// console.
+func baked(trust, settings []string, can ability.Set) ([]initramfs.File, []byte, error) {
 	var certs []initramfs.File
-	in := plan.Input{HasShell: true, HasMerge: true}
+	var store []plan.CertificateFile
 	for _, name := range trust {
 		b, err := os.ReadFile(name)
 		if err != nil {
 			return nil, nil, fmt.Errorf("cannot read a certificate of the trust store: %w", err)
 		}
 		certs = append(certs, initramfs.File{Name: filepath.Base(name), Data: b})
-		in.Certificates = append(in.Certificates, plan.CertificateFile{Name: name, PEM: b})
+		store = append(store, plan.CertificateFile{Name: name, PEM: b})
 	}
 	var config []byte
 	if len(settings) > 0 {
 		config = []byte(strings.Join(settings, "\n") + "\n")
 	}
-	in.Config = config
-	p, err := plan.New(in)
+	p, err := planFor(can, config, store)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -251,4 +246,15 @@ func baked(trust, settings []string) ([]initramfs.File, []byte, error) {
 		return nil, nil, errors.New("cannot build a stage 1 that accepts nothing: give --trust, or --set pin=ROOTHASH")
 	}
 	return certs, config, nil
+}
+
+// planFor makes the plan that a stage 1 with these abilities would.
+func planFor(can ability.Set, config []byte, store []plan.CertificateFile) (*plan.Plan, error) {
+	in := can.Input()
+	in.Config, in.Certificates = config, store
+	p, err := plan.New(in)
+	if errors.Is(err, plan.ErrNotHere) {
+		err = fmt.Errorf("%w (--config and --template choose what is built in)", err)
+	}
+	return p, err
 }

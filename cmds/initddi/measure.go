@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/initddi/initddi/internal/ability"
 	"github.com/initddi/initddi/internal/ddi"
 	"github.com/initddi/initddi/internal/measure"
 	"github.com/initddi/initddi/internal/plan"
@@ -109,7 +110,8 @@ func complete(b *predict.Boot, config string, trust, pins list, shell, phase str
 	if b.UKI == "" && config == "" && shell == "" && len(b.CommandLines)+len(b.Images) == 0 {
 		return errors.New("cannot predict a boot without anything in it: give --uki, --os, --config, …; --help tells which")
 	}
-	var in plan.Input
+	// What the machine's stage 1 can do is not known; it is taken to be able to do what the settings say.
+	in := ability.Unasked().Input()
 	for _, name := range trust {
 		pem, err := predict.ReadBounded(name)
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/initddi/initddi/internal/ability"
 	"github.com/initddi/initddi/internal/index"
 	"github.com/initddi/initddi/internal/keys"
 	"github.com/initddi/initddi/internal/plan"
@@ -72,7 +73,8 @@ func checkSigned(name string, text []byte) error {
 		_, err := index.Parse(text)
 		return err
 	}
-	p, err := plan.New(plan.Input{HasShell: true})
+	// Which stage 1 will read it is not known, nor so what that can do.
+	p, err := plan.New(ability.Unasked().Input())
 	if err != nil {
 		return err
 	}

@@ -233,11 +233,11 @@ func (m *sizing) archive(ctx context.Context, b budget, tree string, counted map
 	if b.Host {
 		host = virtioMachine()
 	}
-	merge, err := merges(m.tmpl(b.Config, b.Whole), b.Config)
+	can, err := m.tmpl(b.Config, b.Whole).Abilities()
 	if err != nil {
 		return err
 	}
-	o, err := moduleOptions(b.Config, b.Class, b.FS, merge, host)
+	o, err := moduleOptions(b.Config, b.Class, b.FS, can.Merges(), host)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/initddi/initddi/internal/ability"
 	"github.com/initddi/initddi/internal/plan"
 )
 
@@ -37,12 +38,17 @@ func ReadStore(named []string) (*plan.Plan, error) {
 // places that are not there are not an error if optional is set. Of files with the same name in several directories the
 // first counts, and an empty one, or a link to /dev/null, switches those behind it off.
 func ReadTrust(places []string, optional bool) (*plan.Plan, error) {
-	var in plan.Input
+	return readTrust(plan.ConfigPath, places, optional)
+}
+
+// readTrust is the same with the settings in another file.
+func readTrust(config string, places []string, optional bool) (*plan.Plan, error) {
+	// That this stage 1 can do what its settings say was asked by storageinit; here it makes no difference.
+	in := ability.Unasked().Input()
 	var err error
-	if in.Config, err = readBounded(plan.ConfigPath); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if in.Config, err = readBounded(config); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	in.HasShell = true // whether there is one is no question here
 	var seen []string
 	for _, place := range places {
 		files, err := trustFiles(place)

@@ -9,12 +9,13 @@ import (
 
 	"github.com/u-root/mkuimage/cpio"
 
+	"github.com/initddi/initddi/internal/ability"
 	"github.com/initddi/initddi/internal/plan"
 )
 
 // takeConfig takes the template's stage1.conf, if it has one, out of its records and puts it in front of what Config says. Together
-// they must be what stage 1 understands: a key that stands in both is a mistake, unless it is a list.
-func (o *Options) takeConfig(records []cpio.Record) ([]cpio.Record, error) {
+// they must be what a stage 1 that can do these things understands: a key that stands in both is a mistake, unless it is a list.
+func (o *Options) takeConfig(records []cpio.Record, can ability.Set) ([]cpio.Record, error) {
 	var out []cpio.Record
 	for _, r := range records {
 		if cpio.MakeReproducible(r).Name != ConfigFile {
@@ -29,8 +30,9 @@ func (o *Options) takeConfig(records []cpio.Record) ([]cpio.Record, error) {
 			text = append(text, '\n')
 		}
 		o.Config = append(text, o.Config...)
-		// Whether there is a shell is known to whoever boots; here, only the lines are looked at.
-		if _, err := plan.New(plan.Input{Config: o.Config, HasShell: true}); err != nil {
+		in := can.Input()
+		in.Config = o.Config
+		if _, err := plan.New(in); err != nil {
 			return nil, fmt.Errorf("cannot use %s of the template with the settings given: %w", ConfigFile, err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/u-root/mkuimage/cpio"
 
+	"github.com/initddi/initddi/internal/ability"
 	"github.com/initddi/initddi/internal/kmodules"
 	"github.com/initddi/initddi/internal/signature"
 )
@@ -97,6 +98,8 @@ type Image struct {
 	Data     []byte // compressed
 	CPIOSize int64  // before compression
 	Parts    []Part // in the order of the archive
+	// Abilities are what the commands say that it can do.
+	Abilities ability.Set
 }
 
 // Size returns the sum of the sizes of the parts of a kind.
@@ -125,7 +128,11 @@ func Build(ctx context.Context, o Options, progress func(string)) (*Image, error
 	if err != nil {
 		return nil, err
 	}
-	if records, err = o.takeConfig(records); err != nil {
+	can, err := abilitiesOf(records)
+	if err != nil {
+		return nil, err
+	}
+	if records, err = o.takeConfig(records, can); err != nil {
 		return nil, err
 	}
 	b := newBuilder(o.Time)
@@ -152,7 +159,7 @@ func Build(ctx context.Context, o Options, progress func(string)) (*Image, error
 	if err != nil {
 		return nil, err
 	}
-	return &Image{Data: data, CPIOSize: int64(len(archive)), Parts: parts}, nil
+	return &Image{Data: data, CPIOSize: int64(len(archive)), Parts: parts, Abilities: can}, nil
 }
 
 // check finds what is wrong before anything takes time.
@@ -223,6 +230,11 @@ func (o *Options) base(ctx context.Context, progress func(string)) ([]cpio.Recor
 		t.Tags = append(slices.Clone(t.Tags), TagsFor(o.Certificates)...)
 		return t.build(ctx, progress)
 	}
+	return o.readBase()
+}
+
+// readBase returns the records of the base archive.
+func (o *Options) readBase() ([]cpio.Record, error) {
 	data, err := os.ReadFile(o.Base)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the base archive: %w", err)

@@ -10,10 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strconv"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
+
+	"github.com/initddi/initddi/internal/initramfs"
 )
 
 // Bounds of an archive. A stage 1 has 10 MB in a hundred files, a distribution's initramfs a few hundred MB in some thousands.
@@ -22,8 +25,9 @@ const (
 	maxWindow   = 128 << 20
 	maxRecords  = 1 << 18
 	maxName     = 4096
-	maxContents = 4 << 20 // of one file that is kept
-	maxMembers  = 64      // archives behind each other
+	maxContents = 4 << 20  // of one file that is kept
+	maxProgram  = 64 << 20 // of one that says by which tags it was built
+	maxMembers  = 64       // archives behind each other
 )
 
 var errArchive = errors.New("not a valid archive")
@@ -63,7 +67,15 @@ type record struct {
 	name string
 	mode uint32
 	size int64
-	data []byte // a regular file of at most maxContents bytes, or a symlink's target
+	data []byte // a regular file of at most maxContents bytes, or maxProgram of a command, or a symlink's target
+}
+
+// room is how much of the record's content is kept.
+func (r record) room() int64 {
+	if path.Dir(path.Clean("/"+r.name)) == "/"+initramfs.CommandDir && r.isRegular() {
+		return maxProgram
+	}
+	return maxContents
 }
 
 func (r record) isRegular() bool { return r.mode&0o170000 == 0o100000 }
@@ -182,11 +194,13 @@ func readNewc(r *counter, add func(record)) error {
 		if err := r.align(); err != nil {
 			return err
 		}
-		if size <= maxContents && (rec.isRegular() || rec.isSymlink()) {
-			rec.data = make([]byte, size)
-			if _, err := io.ReadFull(r, rec.data); err != nil {
+		if size <= rec.room() && (rec.isRegular() || rec.isSymlink()) {
+			// It grows as the bytes come: the size is only what the archive says.
+			var content bytes.Buffer
+			if _, err := io.CopyN(&content, r, size); err != nil {
 				return fmt.Errorf("cut off in %s: %w: %w", rec.name, errArchive, err)
 			}
+			rec.data = content.Bytes()
 		} else if _, err := io.CopyN(io.Discard, r, size); err != nil {
 			return fmt.Errorf("cut off in %s: %w: %w", rec.name, errArchive, err)
 		}

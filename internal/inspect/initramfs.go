@@ -4,10 +4,12 @@
 package inspect
 
 import (
+	"bytes"
 	"path"
 	"slices"
 	"strings"
 
+	"github.com/initddi/initddi/internal/ability"
 	"github.com/initddi/initddi/internal/initramfs"
 	"github.com/initddi/initddi/internal/modtable"
 	"github.com/initddi/initddi/internal/plan"
@@ -37,7 +39,10 @@ type Initramfs struct {
 	// Problems are what stage 1 would complain about at boot.
 	Problems []string `json:"problems,omitempty"`
 
-	input plan.Input
+	// What the plan is made of, beside the command line.
+	programs     initramfs.Programs
+	config       []byte
+	certificates []plan.CertificateFile
 }
 
 // Module is a kernel module.
@@ -72,8 +77,7 @@ func (s source) initramfs(rep *Report) error {
 	rep.Initramfs = a
 	if stage1 {
 		rep.Kind = KindStage1
-		a.Shell = slices.Contains(a.Commands, "gosh")
-		a.input.HasShell = a.Shell
+		a.Shell = slices.Contains(a.Commands, ability.Shell)
 		a.check("")
 	}
 	return nil
@@ -93,18 +97,20 @@ func (a *Initramfs) add(r record) bool {
 		if r.isSymlink() {
 			a.Init = string(r.data)
 		}
-	case dir == "bbin/":
+	case dir == initramfs.CommandDir+"/":
 		if r.isRegular() {
 			a.CommandsSize += r.size
+			a.programs.AddProgram(name, bytes.NewReader(r.data))
 		} else {
 			a.Commands = append(a.Commands, base)
+			a.programs.AddLink(name, string(r.data))
 		}
 		return base == "storageinit"
 	case name == initramfs.ModuleTable:
 		a.addTable(r.data)
 		return true
 	case name == initramfs.ConfigFile:
-		a.input.Config = r.data
+		a.config = r.data
 		list, err := settings.Parse(plan.ConfigPath, r.data)
 		if err == nil {
 			for _, s := range list {
@@ -113,7 +119,7 @@ func (a *Initramfs) add(r record) bool {
 		}
 		return true
 	case dir == initramfs.TrustStore+"/" && strings.HasSuffix(base, ".crt"):
-		a.input.Certificates = append(a.input.Certificates, plan.CertificateFile{Name: "/" + name, PEM: r.data})
+		a.certificates = append(a.certificates, plan.CertificateFile{Name: "/" + name, PEM: r.data})
 		certs, err := parseCertificates(r.data, base)
 		if err == nil {
 			a.Trust = append(a.Trust, certs...)
@@ -144,8 +150,8 @@ func (a *Initramfs) addTable(b []byte) {
 
 // check makes the plan that stage 1 would make with that command line, and adds what it would complain about.
 func (a *Initramfs) check(commandLine string) {
-	in := a.input
-	in.CommandLine = commandLine
+	in := a.programs.Abilities().Input()
+	in.CommandLine, in.Config, in.Certificates = commandLine, a.config, a.certificates
 	p, err := plan.New(in)
 	if err != nil {
 		a.addProblems(strings.Split(err.Error(), "\n"))

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/initddi/initddi/internal/ability"
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/modtable"
 	"github.com/initddi/initddi/internal/plan"
@@ -26,8 +27,8 @@ import (
 const (
 	TrustDir    = "/etc/verity.d"
 	ModuleTable = "/etc/initddi/modules"
-	ShellPath   = "/bbin/gosh"
-	FetchPath   = "/bbin/ddifetch"
+	ShellPath   = "/bbin/" + ability.Shell
+	FetchPath   = "/bbin/" + ability.Fetch
 	ReportPath  = "/run/initddi/boot.json"
 	// NetworkState is where ddifetch keeps what the kernel does not keep of the network.
 	NetworkState = "/run/initddi/network.json"
@@ -62,7 +63,7 @@ const maxBaked = 1 << 20
 
 // PlanInput reads what the plan is made from. commandLine replaces /proc/cmdline where it is not nil.
 func (w *World) PlanInput(commandLine *string) (plan.Input, error) {
-	var in plan.Input
+	in := w.abilities().Input()
 	if commandLine != nil {
 		in.CommandLine = *commandLine
 	} else {
@@ -97,12 +98,24 @@ func (w *World) PlanInput(commandLine *string) (plan.Input, error) {
 			in.Certificates = append(in.Certificates, plan.CertificateFile{Name: TrustDir + "/" + e.Name(), PEM: b})
 		}
 	}
-	_, err = w.Root.Lstat(strings.TrimPrefix(ShellPath, "/"))
-	in.HasShell = err == nil
-	_, err = w.Root.Lstat(strings.TrimPrefix(FetchPath, "/"))
-	in.HasFetch = err == nil && hasServers
-	in.HasMerge = hasMerge
 	return in, nil
+}
+
+// abilities are what this program can do in that machine's stage 1.
+func (w *World) abilities() ability.Set {
+	var commands, tags []string
+	for _, name := range []string{ShellPath, FetchPath} {
+		if _, err := w.Root.Lstat(strings.TrimPrefix(name, "/")); err == nil {
+			commands = append(commands, name)
+		}
+	}
+	if !hasServers {
+		tags = append(tags, ability.NoServers)
+	}
+	if !hasMerge {
+		tags = append(tags, ability.NoMerge)
+	}
+	return ability.Of(commands, tags)
 }
 
 // baked reads a file of stage 1, nil if it does not exist.

@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/initddi/initddi/internal/ability"
 	"github.com/initddi/initddi/internal/alloctest"
 	"github.com/initddi/initddi/internal/apply"
 	"github.com/initddi/initddi/internal/discover"
@@ -225,7 +226,8 @@ func (k *Desk) plan(c *Case) (*plan.Plan, error) {
 		}
 		return s
 	}
-	in := plan.Input{CommandLine: fill(c.Cmdline), Config: []byte("id=debian\n")}
+	in := ability.Set{}.Input()
+	in.CommandLine, in.Config = fill(c.Cmdline), []byte("id=debian\n")
 	for _, line := range c.Config {
 		in.Config = append(in.Config, fill(line)+"\n"...)
 	}
