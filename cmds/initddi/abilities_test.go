@@ -31,7 +31,7 @@ func TestSettingsOfTemplates(t *testing.T) {
 			t.Fatal(err)
 		}
 		for setting, need := range needs {
-			_, _, err := baked(nil, []string{"pin=" + strings.Repeat("0f", 32), setting}, set)
+			_, _, _, err := baked(nil, []string{"pin=" + strings.Repeat("0f", 32), setting}, set)
 			if good := strings.Contains(can, need); good != (err == nil) || err != nil && !errors.Is(err, plan.ErrNotHere) {
 				t.Errorf("%s with %s: %v", config, setting, err)
 			}

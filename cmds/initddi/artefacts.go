@@ -214,7 +214,7 @@ func runUKI(ctx context.Context, env environment, flags *flag.FlagSet, args []st
 	if *addon {
 		b, err = uki.BuildAddon(o.Stub, o.Cmdline, "")
 	} else {
-		b, err = uki.Build(o)
+		b, err = buildUKI(ctx, env, o)
 	}
 	if err != nil {
 		return err

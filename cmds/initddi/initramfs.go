@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/x509"
@@ -17,6 +18,7 @@ import (
 	"strings"
 
 	"github.com/initddi/initddi/internal/ability"
+	"github.com/initddi/initddi/internal/ddi"
 	"github.com/initddi/initddi/internal/initramfs"
 	"github.com/initddi/initddi/internal/kmodules"
 	"github.com/initddi/initddi/internal/plan"
@@ -73,6 +75,9 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 			return err
 		}
 	}
+	if err := needModules(flags, *modules); err != nil {
+		return err
+	}
 	can, err := o.Abilities()
 	if err != nil {
 		return err
@@ -82,10 +87,11 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 			return err
 		}
 	}
-	if o.Certificates, o.Config, err = baked(trust, settings, can); err != nil {
+	var told *plan.Plan
+	if o.Certificates, o.Config, told, err = baked(trust, settings, can); err != nil {
 		return err
 	}
-	if o.Files, err = moreFiles(*ca, images); err != nil {
+	if o.Files, err = moreFiles(*ca, can, images, told); err != nil {
 		return err
 	}
 	p := terminal.NewProgress(env.Stderr)
@@ -165,13 +171,27 @@ func moduleOptions(config, class, features string, merge bool, host *kmodules.Ho
 	return o, nil
 }
 
-// moreFiles are those of --ca and --image.
-func moreFiles(ca string, images list) ([]initramfs.File, error) {
+// needModules refuses options that say which modules are carried where none are.
+func needModules(flags *flag.FlagSet, modules string) error {
+	var err error
+	flags.Visit(func(f *flag.Flag) {
+		if modules == "" && slices.Contains([]string{"class", "fs", "release"}, f.Name) {
+			err = errors.Join(err, fmt.Errorf("cannot use --%s without --modules: no module is carried", f.Name))
+		}
+	})
+	return err
+}
+
+// moreFiles are those of --ca and --image, for a stage 1 with these abilities and this plan.
+func moreFiles(ca string, can ability.Set, images list, p *plan.Plan) ([]initramfs.File, error) {
+	if ca != "" && !can.Fetches() {
+		return nil, fmt.Errorf("cannot use --ca %s: this stage 1 has no ddifetch, and so asks no server; --config=network and debug have it", ca)
+	}
 	out, err := caFiles(ca)
 	if err != nil {
 		return nil, err
 	}
-	carried, err := imageFiles(images)
+	carried, err := imageFiles(images, p)
 	return append(out, carried...), err
 }
 
@@ -190,8 +210,9 @@ func caFiles(name string) ([]initramfs.File, error) {
 	return []initramfs.File{{Name: initramfs.CAFile, Data: b}}, nil
 }
 
-// imageFiles reads the boot images that stage 1 carries, and puts them where it looks for them.
-func imageFiles(names list) ([]initramfs.File, error) {
+// imageFiles reads the boot images that stage 1 carries, and puts them where it looks for them. One that it would refuse by its plan is
+// of no use in it.
+func imageFiles(names list, p *plan.Plan) ([]initramfs.File, error) {
 	var out []initramfs.File
 	for _, name := range names {
 		base := filepath.Base(name)
@@ -199,6 +220,13 @@ func imageFiles(names list) ([]initramfs.File, error) {
 			return nil, fmt.Errorf("cannot use --image %s: stage 1 looks for files *.raw", name)
 		}
 		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil, fmt.Errorf("cannot use --image %s: %w", name, err)
+		}
+		img, err := ddi.Read(bytes.NewReader(b), int64(len(b)), base, ddi.Options{Plan: p})
+		if err == nil && img.Refusal != nil {
+			err = img.Refusal
+		}
 		if err != nil {
 			return nil, fmt.Errorf("cannot use --image %s: %w", name, err)
 		}
@@ -222,14 +250,14 @@ func addClasses(o *kmodules.Options, list string) {
 }
 
 // baked reads the trust store and checks the settings as a stage 1 that can do these things will: a mistake is found here, not at the
-// console.
-func baked(trust, settings []string, can ability.Set) ([]initramfs.File, []byte, error) {
+// console. It returns the plan, too.
+func baked(trust, settings []string, can ability.Set) ([]initramfs.File, []byte, *plan.Plan, error) {
 	var certs []initramfs.File
 	var store []plan.CertificateFile
 	for _, name := range trust {
 		b, err := os.ReadFile(name)
 		if err != nil {
-			return nil, nil, fmt.Errorf("cannot read a certificate of the trust store: %w", err)
+			return nil, nil, nil, fmt.Errorf("cannot read a certificate of the trust store: %w", err)
 		}
 		certs = append(certs, initramfs.File{Name: filepath.Base(name), Data: b})
 		store = append(store, plan.CertificateFile{Name: name, PEM: b})
@@ -240,12 +268,17 @@ func baked(trust, settings []string, can ability.Set) ([]initramfs.File, []byte,
 	}
 	p, err := planFor(can, config, store)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
+	}
+	for i, c := range p.Trust {
+		if err := c.CheckKey(); err != nil {
+			return nil, nil, nil, fmt.Errorf("cannot trust %s: %w", trust[i], err)
+		}
 	}
 	if len(p.Trust) == 0 && len(p.Pins) == 0 {
-		return nil, nil, errors.New("cannot build a stage 1 that accepts nothing: give --trust, or --set pin=ROOTHASH")
+		return nil, nil, nil, errors.New("cannot build a stage 1 that accepts nothing: give --trust, or --set pin=ROOTHASH")
 	}
-	return certs, config, nil
+	return certs, config, p, nil
 }
 
 // planFor makes the plan that a stage 1 with these abilities would.

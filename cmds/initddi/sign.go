@@ -17,7 +17,8 @@ import (
 	"github.com/initddi/initddi/internal/plan"
 )
 
-// checkPair finds a mix-up of --key and --cert before anything has been made, and before there is a file that looks as if it were signed.
+// checkPair finds a mix-up of --key and --cert, and a key that nobody would believe, before anything has been made, and before there is a file
+// that looks as if it were signed.
 func checkPair(p keys.Pair) error {
 	if (p.Key == "") != (p.Cert == "") {
 		return errors.New("cannot sign: --key and --cert go together")
@@ -25,7 +26,11 @@ func checkPair(p keys.Pair) error {
 	if p.Key == "" {
 		return nil
 	}
-	if err := p.Check(); err != nil {
+	err := p.Check()
+	if err == nil {
+		err = p.CheckStrength()
+	}
+	if err != nil {
 		return fmt.Errorf("cannot sign: %w", err)
 	}
 	return nil
@@ -43,6 +48,9 @@ func runSign(ctx context.Context, env environment, flags *flag.FlagSet, args []s
 		return err
 	}
 	if err := required(flags, "key", "cert"); err != nil {
+		return err
+	}
+	if err := checkPair(pair); err != nil {
 		return err
 	}
 	text, err := os.ReadFile(rest[0])

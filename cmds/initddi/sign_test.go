@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -119,5 +120,36 @@ func TestCAFile(t *testing.T) {
 	}
 	if _, err := caFiles(filepath.Join(dir, "ddi.key")); err == nil || !strings.Contains(err.Error(), "no certificate in it") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestWeakKey: what stage 1 calls too weak signs nothing, and is not built in.
+func TestWeakKey(t *testing.T) {
+	openssl, err := exec.LookPath("openssl")
+	if err != nil {
+		t.Skip("needs openssl (Debian package openssl)")
+	}
+	dir := t.TempDir()
+	p := func(name string) string { return filepath.Join(dir, name) }
+	if out, err := exec.Command(openssl, "req", "-x509", "-newkey", "rsa:1024", "-nodes", "-keyout", p("weak.key"), "-out", p("weak.crt"), "-subj", "/CN=weak", "-days", "1").CombinedOutput(); err != nil {
+		t.Fatalf("openssl: %v: %s", err, out)
+	}
+	for name, text := range map[string]string{"initddi.conf": "log=debug\n", "part": "x"} {
+		write(t, p(name), text)
+	}
+	pair := " --key " + p("weak.key") + " --cert " + p("weak.crt")
+	for _, args := range []string{
+		"ddi --output OUT " + dir + pair, "sign " + p("initddi.conf") + pair, "uki --output OUT --stub " + p("part") + " --kernel " + p("part") + " --initramfs " + p("part") + pair,
+		"initramfs --template ../../templates/mkuimage.yaml --dir ../.. --output OUT --trust " + p("weak.crt"),
+	} {
+		err := run(context.Background(), environment{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}, strings.Fields(strings.ReplaceAll(args, "OUT", p("out"))))
+		if !errors.Is(err, signature.ErrWeak) || !strings.Contains(err.Error(), p("weak.crt")) {
+			t.Errorf("%s: %v", args, err)
+		}
+		for _, name := range []string{"out", "initddi.conf.p7s"} {
+			if _, err := os.Lstat(p(name)); err == nil {
+				t.Errorf("%s: made %s", args, name)
+			}
+		}
 	}
 }

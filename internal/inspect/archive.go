@@ -82,14 +82,14 @@ func (r record) isRegular() bool { return r.mode&0o170000 == 0o100000 }
 func (r record) isSymlink() bool { return r.mode&0o170000 == 0o120000 }
 func (r record) isDir() bool     { return r.mode&0o170000 == 0o040000 }
 
-// readArchives reads all archives of an initramfs and calls add for every record.
+// readArchives reads all archives of an initramfs and calls add for every record. With an error, it returns those before.
 func (s source) readArchives(add func(record)) ([]Member, error) {
 	var members []Member
 	var at, total int64
 	for at < s.size {
 		b := make([]byte, min(8, s.size-at))
 		if _, err := s.r.ReadAt(b, at); err != nil && !errors.Is(err, io.EOF) {
-			return nil, err
+			return members, err
 		}
 		if b[0] == 0 { // padding between archives
 			at++
@@ -97,14 +97,14 @@ func (s source) readArchives(add func(record)) ([]Member, error) {
 		}
 		c := compressionOf(b)
 		if c == "" {
-			return nil, fmt.Errorf("byte %d begins no archive: %w", at, errArchive)
+			return members, fmt.Errorf("byte %d begins no archive: %w", at, errArchive)
 		}
 		if len(members) == maxMembers {
-			return nil, fmt.Errorf("more than %d archives: %w", maxMembers, errArchive)
+			return members, fmt.Errorf("more than %d archives: %w", maxMembers, errArchive)
 		}
 		used, unpacked, err := s.readArchive(c, at, maxArchive-total, add)
 		if err != nil {
-			return nil, fmt.Errorf("the %s archive at byte %d: %w", c, at, err)
+			return members, fmt.Errorf("the %s archive at byte %d: %w", c, at, err)
 		}
 		members = append(members, Member{c, used, unpacked})
 		at += used

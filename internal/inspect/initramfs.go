@@ -5,6 +5,7 @@ package inspect
 
 import (
 	"bytes"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -43,6 +44,8 @@ type Initramfs struct {
 	programs     initramfs.Programs
 	config       []byte
 	certificates []plan.CertificateFile
+	// behind says why the archives are not all that there is.
+	behind error
 }
 
 // Module is a kernel module.
@@ -61,14 +64,24 @@ type File struct {
 const maxOthers = 32
 
 func (s source) initramfs(rep *Report) error {
+	if err := s.archives(rep); err != nil {
+		return err
+	}
+	rep.Initramfs.check(rep.Kind, "")
+	return nil
+}
+
+// archives describes an initramfs, and leaves its problems to [Initramfs.check].
+func (s source) archives(rep *Report) error {
 	a := &Initramfs{}
 	stage1 := false
 	members, err := s.readArchives(func(r record) {
 		stage1 = a.add(r) || stage1
 	})
-	if err != nil {
+	if err != nil && (len(members) == 0 || s.ctx.Err() != nil) {
 		return err
 	}
+	a.behind = err
 	a.Members = members
 	for _, m := range members {
 		a.Unpacked += m.Unpacked
@@ -78,7 +91,6 @@ func (s source) initramfs(rep *Report) error {
 	if stage1 {
 		rep.Kind = KindStage1
 		a.Shell = slices.Contains(a.Commands, ability.Shell)
-		a.check("")
 	}
 	return nil
 }
@@ -148,8 +160,15 @@ func (a *Initramfs) addTable(b []byte) {
 	}
 }
 
-// check makes the plan that stage 1 would make with that command line, and adds what it would complain about.
-func (a *Initramfs) check(commandLine string) {
+// check adds what would be complained about with that command line: by the kernel, and by a stage 1 if it is one, which makes its plan.
+func (a *Initramfs) check(kind Kind, commandLine string) {
+	// The kernel keeps what it has unpacked; what it finds behind that can be a boot image, for which it was told to keep all.
+	if a.behind != nil && !slices.Contains(strings.Fields(commandLine), "retain_initrd") {
+		a.addProblems([]string{fmt.Sprintf("the kernel unpacks the first %d archives only: %v; an image there takes retain_initrd on the command line", len(a.Members), a.behind)})
+	}
+	if kind != KindStage1 {
+		return
+	}
 	in := a.programs.Abilities().Input()
 	in.CommandLine, in.Config, in.Certificates = commandLine, a.config, a.certificates
 	p, err := plan.New(in)

@@ -14,6 +14,8 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+
+	"github.com/initddi/initddi/internal/signature"
 )
 
 // ErrMismatch says that a private key is not the one that a certificate is about.
@@ -49,6 +51,24 @@ func (p Pair) Check() error {
 	if !bytes.Equal(ours, cert.RawSubjectPublicKeyInfo) {
 		return fmt.Errorf("%s does not belong to %s: %w: its SHA-256 is %.8x…, the certificate's %.8x…",
 			p.Key, p.Cert, ErrMismatch, sha256.Sum256(ours), sha256.Sum256(cert.RawSubjectPublicKeyInfo))
+	}
+	return nil
+}
+
+// CheckStrength holds the certificate's key to what whoever verifies an image asks of one, stage 1 first: a signature by a weaker
+// key would be made for nothing. Errors wrap those of [signature.Certificate.CheckKey] and of [signature.ParseCertificate], or are
+// those of the file system.
+func (p Pair) CheckStrength() error {
+	der, err := CertificateDER(p.Cert)
+	if err != nil {
+		return err
+	}
+	cert, err := signature.ParseCertificate(der)
+	if err == nil {
+		err = cert.CheckKey()
+	}
+	if err != nil {
+		return fmt.Errorf("cannot use %s: %w", p.Cert, err)
 	}
 	return nil
 }

@@ -306,3 +306,24 @@ func TestBuildMinimal(t *testing.T) {
 		t.Errorf("sections %q, wanted %q", got, want)
 	}
 }
+
+func TestIsKernel(t *testing.T) {
+	at := func(off int, magic string) []byte {
+		b := make([]byte, 0x400)
+		copy(b, "MZ")
+		copy(b[off:], magic)
+		return b
+	}
+	for name, c := range map[string]struct {
+		b    []byte
+		want bool
+	}{
+		"bzImage": {at(0x202, "HdrS"), true}, "arm64": {at(0x38, "ARM\x64"), true}, "riscv": {at(0x38, "RSC\x05"), true},
+		"loongarch": {at(0x38, "\xcd\x23\x82\x81"), true}, "zboot": {at(4, "zimg"), true},
+		"another program": {at(0, "MZ"), false}, "elsewhere": {at(0x206, "HdrS"), false}, "short": {[]byte("MZ"), false}, "nothing": {nil, false},
+	} {
+		if got := IsKernel(c.b); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

@@ -26,6 +26,16 @@ const (
 	banner = "Linux version "
 )
 
+// IsKernel reports whether a file is a Linux kernel that firmware can start, by what only those have in their headers: the boot protocol's
+// of x86 (Documentation/arch/x86/boot.rst), that of arm64, riscv and loongarch (Documentation/arch/arm64/booting.rst, arch/riscv/boot-image-header.rst,
+// arch/loongarch/booting.rst), or the EFI zboot image's (drivers/firmware/efi/libstub/zboot-header.S).
+func IsKernel(kernel []byte) bool {
+	at := func(off int, magic string) bool {
+		return len(kernel) >= off+len(magic) && string(kernel[off:off+len(magic)]) == magic
+	}
+	return at(0x202, "HdrS") || at(0x38, "ARM\x64") || at(0x38, "RSC\x05") || at(0x38, "\xcd\x23\x82\x81") || at(4, "zimg")
+}
+
 // KernelRelease reads the release ("6.12.107+deb13-cloud-amd64") out of a kernel image: from the x86 boot protocol's
 // header, or from the banner in an arm64 Image, plain, in gzip, or in an EFI zboot image (gzip or zstd). It returns an error that
 // wraps [ErrNoRelease] where there is none.
