@@ -26,6 +26,7 @@ type card struct {
 	link     rtnetlink.Link
 	isParent bool      // only what a VLAN is on
 	switched bool      // switched on by us
+	off      string    // why it could not be switched on, if it could not
 	ready    bool      // its settings of IPv6 were made
 	asked    time.Time // since when somebody is asked on it; zero is not yet
 	stop     func()    // ends what asks on it
@@ -131,10 +132,15 @@ func (m *manager) switchOn(k *card, six bool) bool {
 		return true
 	}
 	if err := m.conn.SetUp(k.link.Index, true); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			// The card is there; what is not is a file that its driver asked for, which the kernel has named.
+			err = fmt.Errorf("%w: the driver lacks its firmware (initddi initramfs --firmware)", err)
+		}
+		k.off = err.Error()
 		m.tell(k, err)
 		return false
 	}
-	k.switched = true
+	k.switched, k.off = true, ""
 	return false
 }
 
@@ -448,6 +454,8 @@ func (m *manager) missingOf(k *card) string {
 	switch {
 	case k.isParent && m.vlanFailed != "":
 		return m.vlanFailed
+	case !k.link.Up && k.off != "":
+		return k.link.Name + ": " + k.off
 	case !k.link.Carrier:
 		return "no carrier on " + k.link.Name
 	case k.asked.IsZero():
