@@ -128,14 +128,14 @@ kernel: _tree-packages
 
 # Run the tests: units, user namespaces, fuzzing, root tests in a VM, a subset of the boots (--quick: no VM but one boot)
 test mode="": (_test-mode mode) _test-packages _boot-packages (demo "debug")
-    {{ if mode == "--quick" { ":" } else { just_executable() + " _interop-tree" } }}
+    {{ if mode == "--quick" { ":" } else { just_executable() + " _interop-tree _generic-kernel" } }}
     go run ./vmtest/suite {{ if mode == "--quick" { "--only unit,ns,fuzz,boots --boots one --fuzztime 2s" } else { "" } }}
 
 _test-mode mode:
     @case "{{ mode }}" in "" | --quick) ;; *) echo "cannot run test {{ mode }}: it takes --quick, or nothing" >&2; exit 2 ;; esac
 
 # Run the tests and every boot there is
-test-all: _test-packages _boot-packages _interop-tree (demo "debug")
+test-all: _test-packages _boot-packages _interop-tree _generic-kernel (demo "debug")
     go run ./vmtest/suite --all --boots all
 
 # Run the tests that need a user namespace (TestNS…), of all packages or some
@@ -177,19 +177,17 @@ matrix *args: _matrix-packages
     @{{ build }}/matrix/matrix --build {{ build }} "$@"
 
 # Boot machines in QEMU and capture them, for the tests that look at captured machines (--only NAME,...)
-capture-fixtures *args: _build-packages _tree-packages _boot-packages tree
+capture-fixtures *args: _build-packages _tree-packages _boot-packages tree _generic-kernel
     @scripts/packages qemu-system-arm
     @[ -e {{ build }}/kernel-cloud/version ] || scripts/fetch-package trixie linux-image-cloud-amd64 {{ build }}/kernel-cloud
-    @[ -e {{ build }}/kernel-generic/version ] || scripts/fetch-package trixie linux-image-amd64 {{ build }}/kernel-generic
     @[ -e {{ build }}/kernel-arm64/version ] || scripts/fetch-package trixie linux-image-arm64 {{ build }}/kernel-arm64 arm64
     go run ./vmtest/machines --build {{ build }} "$@"
     go test ./internal/capture -run Fixtures -update
 
 # What stage 1 weighs, by template, command and module, against the budgets; fails above one (--json, --top N)
 [no-exit-message]
-size *args: _build-packages _tree-packages host
+size *args: _build-packages _tree-packages host _generic-kernel
     @[ -e {{ build }}/kernel-cloud/version ] || scripts/fetch-package trixie linux-image-cloud-amd64 {{ build }}/kernel-cloud
-    @[ -e {{ build }}/kernel-generic/version ] || scripts/fetch-package trixie linux-image-amd64 {{ build }}/kernel-generic
     @{{ initddi }} keys {{ build }}/keys >&2
     @{{ initddi }} size --check --cloud {{ build }}/kernel-cloud/root --generic {{ build }}/kernel-generic/root --trust {{ build }}/keys/ddi.crt "$@"
 
@@ -270,6 +268,10 @@ _test-packages: _build-packages
     @scripts/packages {{ test_packages }} {{ network_packages }}
 
 # Debian 13 with systemd's own image tools, for the tests to enter by chroot
+# Debian's generic kernel, as it is in its package
+_generic-kernel:
+    @[ -e {{ build }}/kernel-generic/version ] || scripts/fetch-package trixie linux-image-amd64 {{ build }}/kernel-generic
+
 _interop-tree: _tree-packages _interop-packages
     @scripts/if-changed {{ build }}/interop/trixie vmtest/interop/make-trixie scripts/debian-mirror -- \
         scripts/as-root vmtest/interop/make-trixie {{ build }}/interop/trixie

@@ -60,9 +60,9 @@ func write(t *testing.T, name, text string) string {
 	return name
 }
 
-// TestForHost builds stages 1 of a kernel with everything built in for captured machines, and looks at what is said of them.
-func TestForHost(t *testing.T) {
-	dir := t.TempDir()
+// monolith makes, below dir, a kernel with these modules built in and no others, and an archive base.cpio with an init.
+func monolith(t *testing.T, dir, modules string) {
+	t.Helper()
 	var base bytes.Buffer
 	w := cpio.Newc.Writer(&base)
 	if err := errors.Join(cpio.WriteRecords(w, []cpio.Record{cpio.StaticFile("init", "init", 0o755)}), cpio.WriteTrailer(w)); err != nil {
@@ -70,10 +70,16 @@ func TestForHost(t *testing.T) {
 	}
 	write(t, dir+"/base.cpio", base.String())
 	var builtin string
-	for _, m := range strings.Fields("loop dm_mod dm_verity erofs sha256_generic virtio_blk virtio_mmio nvme efivarfs") {
+	for _, m := range strings.Fields(modules) {
 		builtin += "kernel/" + m + ".ko\n"
 	}
 	write(t, dir+"/lib/modules/6.12.0/modules.builtin", builtin)
+}
+
+// TestForHost builds stages 1 of a kernel with everything built in for captured machines, and looks at what is said of them.
+func TestForHost(t *testing.T) {
+	dir := t.TempDir()
+	monolith(t, dir, "loop dm_mod dm_verity erofs sha256_generic virtio_blk virtio_mmio nvme efivarfs")
 	common := []string{"initramfs", "--output", dir + "/out", "--base", dir + "/base.cpio", "--compress", "none", "--modules", dir, "--set", "pin=" + strings.Repeat("0f", 32)}
 	for _, tt := range []struct {
 		args string

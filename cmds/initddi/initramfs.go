@@ -37,7 +37,8 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 	goarch := flags.String("goarch", "", "build for another architecture, as Go calls it")
 	modules := flags.String("modules", "", "the kernel's modules: a tree with lib/modules in it, or lib/modules/RELEASE itself; without it none are carried")
 	release := flags.String("release", "", "the kernel's release, if the tree has several")
-	class := flags.String("class", "", "driver `CLASSES`, a list of these, or all, which are those of disks of which the kernel has a driver:\n"+describeClasses()+"default: "+defaultClasses+", where the kernel has them, and net with --config=network; with --for-host: what is on the way to its disk, and a TPM")
+	firmware := flags.String("firmware", "", "the files that drivers ask the kernel for: a directory `PLACE` with lib/firmware in it, or that itself, or none (default: those of the system that --modules is of)")
+	class := flags.String("class", "", "driver `CLASSES`, a list of these, or all, which are those of disks but raid and fc, of which the kernel has a driver:\n"+describeClasses()+"default: "+defaultClasses+", where the kernel has them, and net with --config=network; with --for-host: what is on the way to its disk, and a TPM")
 	var host hostFlags
 	host.define(flags)
 	features := flags.String("fs", "erofs", "file systems of images, a list out of erofs, squashfs, ext4")
@@ -83,7 +84,7 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 		return err
 	}
 	if *modules != "" {
-		if o.Modules, err = selectModules(*modules, *release, can, *config, *class, *features, machine); err != nil {
+		if o.Modules, err = selectModules(*modules, *release, can, *config, *class, *features, *firmware, machine); err != nil {
 			return err
 		}
 	}
@@ -107,6 +108,13 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 	if err := os.WriteFile(*output, img.Data, 0o644); err != nil {
 		return fmt.Errorf("cannot write stage 1: %w", err)
 	}
+	if *firmware != kmodules.NoFirmware && o.Modules != nil {
+		for _, f := range o.Modules.ModuleFirmware {
+			if f.Lacks() {
+				fmt.Fprintln(env.Stderr, "initddi: warning:", f.Warning())
+			}
+		}
+	}
 	return printStage1(env.Stdout, *output, img, o.Modules, machine, *asJSON)
 }
 
@@ -116,6 +124,7 @@ func printStage1(w io.Writer, output string, img *initramfs.Image, modules *kmod
 		out := map[string]any{"output": output, "size": len(img.Data), "cpio_size": img.CPIOSize, "parts": img.Parts}
 		if modules != nil {
 			out["choices"] = modules.Choices
+			out["firmware"] = modules.ModuleFirmware
 		}
 		if machine != nil {
 			out["host"] = machine
@@ -125,16 +134,26 @@ func printStage1(w io.Writer, output string, img *initramfs.Image, modules *kmod
 	if machine != nil {
 		printChoices(w, machine, modules)
 	}
-	_, err := fmt.Fprintf(w, "%s: %d bytes (%d before compression): commands %d, modules %d\n", output, len(img.Data), img.CPIOSize,
-		img.Size(initramfs.KindBase), img.Size(initramfs.KindModule))
+	carried := ""
+	if n := img.Size(initramfs.KindFirmware); n > 0 {
+		carried = fmt.Sprintf(", firmware %d", n)
+		for _, f := range modules.ModuleFirmware {
+			if f.Size > 0 {
+				fmt.Fprintf(w, "firmware of %s: %d bytes, %d of the %d files that it may ask for\n", f.Module, f.Size, len(f.Carried), len(f.Carried)+len(f.Missing))
+			}
+		}
+	}
+	_, err := fmt.Fprintf(w, "%s: %d bytes (%d before compression): commands %d, modules %d%s\n", output, len(img.Data), img.CPIOSize,
+		img.Size(initramfs.KindBase), img.Size(initramfs.KindModule), carried)
 	return err
 }
 
-func selectModules(place, release string, can ability.Set, config, class, features string, host *kmodules.Host) (*kmodules.Selection, error) {
+func selectModules(place, release string, can ability.Set, config, class, features, firmware string, host *kmodules.Host) (*kmodules.Selection, error) {
 	o, err := moduleOptions(config, class, features, can.Merges(), host)
 	if err != nil {
 		return nil, err
 	}
+	o.Firmware = firmware
 	tree, err := kmodules.Open(place, release)
 	if err != nil {
 		return nil, err
@@ -239,7 +258,7 @@ func imageFiles(names list, p *plan.Plan) ([]initramfs.File, error) {
 func addClasses(o *kmodules.Options, list string) {
 	for _, name := range strings.Split(list, ",") {
 		if name == "all" {
-			o.OptionalClasses = append(o.OptionalClasses, kmodules.StorageClassNames()...)
+			o.OptionalClasses = append(o.OptionalClasses, kmodules.UsualClassNames()...)
 			continue
 		}
 		o.Classes = append(o.Classes, name)

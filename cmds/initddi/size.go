@@ -43,7 +43,7 @@ func budgets() []budget {
 		{Name: "host, cloud kernel, --for-host on a virtio machine", Config: "host", Kernel: "cloud", FS: "erofs", Host: true, Bytes: 1_400_000},
 		{Name: "the same, xz", Config: "host", Kernel: "cloud", FS: "erofs", Host: true, XZ: true, Bytes: 1_400_000},
 		{Name: "minimal, generic kernel", Config: "minimal", Kernel: "generic", Class: "virtio,nvme,sata,usb,scsi,mmc", FS: "erofs", Bytes: 2_900_000},
-		{Name: "minimal, generic kernel, every class, squashfs, ext4", Config: "minimal", Kernel: "generic", Class: "all", FS: "erofs,squashfs,ext4", Bytes: 4_300_000},
+		{Name: "minimal, generic kernel, --class all, squashfs, ext4", Config: "minimal", Kernel: "generic", Class: "all", FS: "erofs,squashfs,ext4", Bytes: 4_300_000},
 		{Name: "extensions, cloud kernel", Config: "extensions", Kernel: "cloud", FS: "erofs", Bytes: 2_200_000},
 		{Name: "network, cloud kernel", Config: "network", Kernel: "cloud", FS: "erofs", Bytes: 3_700_000},
 		{Name: "debug, cloud kernel", Config: "debug", Kernel: "cloud", FS: "erofs", Bytes: 4_000_000},
@@ -77,6 +77,7 @@ type archiveSize struct {
 	Commands int64  `json:"commands"` // uncompressed, as Modules
 	Modules  int64  `json:"modules"`
 	Count    int    `json:"module_count"`
+	Firmware int64  `json:"firmware"`
 	Budget   int    `json:"budget"`
 	Over     bool   `json:"over_budget"`
 }
@@ -103,6 +104,9 @@ type moduleSize struct {
 	Size       int64    `json:"size"`
 	Compressed int      `json:"compressed"` // by itself
 	For        []string `json:"for"`
+	// Firmware is the size of the files that are carried for it, MissingFirmware are those that it may ask for and that are not there.
+	Firmware        int64    `json:"firmware"`
+	MissingFirmware []string `json:"missing_firmware,omitempty"`
 }
 
 func runSize(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
@@ -113,6 +117,7 @@ func runSize(ctx context.Context, env environment, flags *flag.FlagSet, args []s
 	var trust list
 	flags.Var(&trust, "trust", "a certificate (PEM) for the trust store: `FILE`; can be given several times")
 	top := flags.Int("top", 20, "how many packages and symbols to show")
+	flags.StringVar(&m.firmware, "firmware", "", "the files that drivers ask the kernel for: a directory `PLACE` with lib/firmware in it, or that itself, or none (default: those of each tree)")
 	asJSON := flags.Bool("json", false, "print JSON, with all packages and symbols")
 	check := flags.Bool("check", false, "fail if a budget is exceeded")
 	if _, err := parse(flags, args, 0); err != nil {
@@ -167,6 +172,7 @@ func (r *sizeReport) check() error {
 // sizing gathers a report.
 type sizing struct {
 	cloud, generic, template string
+	firmware                 string
 	trust                    []initramfs.File
 	tmp                      string
 	step                     func(string)
@@ -241,6 +247,7 @@ func (m *sizing) archive(ctx context.Context, b budget, tree string, counted map
 	if err != nil {
 		return err
 	}
+	o.Firmware = m.firmware
 	t, err := kmodules.Open(tree, "")
 	if err != nil {
 		return err
@@ -261,7 +268,7 @@ func (m *sizing) archive(ctx context.Context, b budget, tree string, counted map
 	release := selection.Table.Release
 	m.report.Archives = append(m.report.Archives, archiveSize{
 		Name: b.Name, Kernel: release, Size: len(img.Data), CPIO: img.CPIOSize, Commands: img.Size(initramfs.KindBase),
-		Modules: img.Size(initramfs.KindModule), Count: len(selection.Files), Budget: b.Bytes, Over: len(img.Data) > b.Bytes,
+		Modules: img.Size(initramfs.KindModule), Count: len(selection.Files), Firmware: img.Size(initramfs.KindFirmware), Budget: b.Bytes, Over: len(img.Data) > b.Bytes,
 	})
 	for _, f := range selection.Files {
 		if key := release + "/" + f.Name; !counted[key] {
@@ -270,7 +277,11 @@ func (m *sizing) archive(ctx context.Context, b budget, tree string, counted map
 			if err != nil {
 				return err
 			}
-			m.report.Modules = append(m.report.Modules, moduleSize{Kernel: release, Name: f.Name, Size: int64(len(f.Data)), Compressed: n, For: f.For})
+			row := moduleSize{Kernel: release, Name: f.Name, Size: int64(len(f.Data)), Compressed: n, For: f.For}
+			if i := slices.IndexFunc(selection.ModuleFirmware, func(a kmodules.ModuleFirmware) bool { return a.Module == f.Name }); i >= 0 {
+				row.Firmware, row.MissingFirmware = selection.ModuleFirmware[i].Size, selection.ModuleFirmware[i].Missing
+			}
+			m.report.Modules = append(m.report.Modules, row)
 		}
 	}
 	return nil
@@ -389,9 +400,13 @@ func (r *sizeReport) print(out io.Writer, top int) {
 		}
 	}
 	fmt.Fprintln(out, "\nmodules, each by itself:")
-	fmt.Fprintln(w, "bytes\tzstd -19\t  module")
+	fmt.Fprintln(w, "bytes\tzstd -19\tfirmware\t  module")
 	for _, mod := range r.Modules {
-		fmt.Fprintf(w, "%d\t%d\t  %s (%s; for %s)\n", mod.Size, mod.Compressed, mod.Name, mod.Kernel, strings.Join(mod.For, ", "))
+		firmware := "-"
+		if mod.Firmware > 0 || len(mod.MissingFirmware) > 0 {
+			firmware = strconv.FormatInt(mod.Firmware, 10)
+		}
+		fmt.Fprintf(w, "%d\t%d\t%s\t  %s (%s; for %s)\n", mod.Size, mod.Compressed, firmware, mod.Name, mod.Kernel, strings.Join(mod.For, ", "))
 	}
 	w.Flush()
 }

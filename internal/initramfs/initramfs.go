@@ -31,6 +31,8 @@ const (
 	CAFile = "etc/ssl/certs/ca-certificates.crt"
 	// ImageDir is where stage 1 looks for boot images that came with it.
 	ImageDir = "ddi"
+	// FirmwareDir is where the kernel looks for what drivers ask for.
+	FirmwareDir = "lib/firmware"
 )
 
 // Sentinels of Build.
@@ -77,12 +79,13 @@ type Kind string
 
 // The kinds of parts.
 const (
-	KindBase   Kind = "base"   // from the template or from Options.Base: busybox, links
-	KindModule Kind = "module" // kernel modules
-	KindTable  Kind = "table"  // the module table
-	KindTrust  Kind = "trust"  // certificates
-	KindConfig Kind = "config" // stage1.conf
-	KindFile   Kind = "file"   // Options.Files
+	KindBase     Kind = "base"     // from the template or from Options.Base: busybox, links
+	KindModule   Kind = "module"   // kernel modules
+	KindTable    Kind = "table"    // the module table
+	KindFirmware Kind = "firmware" // what modules ask the kernel for
+	KindTrust    Kind = "trust"    // certificates
+	KindConfig   Kind = "config"   // stage1.conf
+	KindFile     Kind = "file"     // Options.Files
 )
 
 // Part is a file of an archive and what it costs. Directories are not listed.
@@ -90,7 +93,7 @@ type Part struct {
 	Kind Kind
 	Name string   // the path
 	Size int64    // of its content
-	For  []string // of a module: the classes and features that need it
+	For  []string // of a module: the classes and features that need it; of firmware: the modules that name it
 }
 
 // Image is a finished archive.
@@ -275,6 +278,11 @@ func (o *Options) add(b *builder) error {
 	if o.Modules != nil {
 		for _, f := range o.Modules.Files {
 			if err := b.addFile(File{Name: f.Path, Data: f.Data}, Part{Kind: KindModule, For: f.For}); err != nil {
+				return err
+			}
+		}
+		for _, f := range o.Modules.Firmware {
+			if err := b.addFile(File{Name: f.Path, Data: f.Data}, Part{Kind: KindFirmware, For: f.For}); err != nil {
 				return err
 			}
 		}

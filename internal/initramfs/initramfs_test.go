@@ -62,6 +62,8 @@ func selection(t *testing.T) *kmodules.Selection {
 	}
 	return &kmodules.Selection{Table: table, Files: []kmodules.File{
 		{Name: "loop", Path: "lib/modules/6.12.0/loop.ko", For: []string{"loop"}, Data: []byte("ELF")},
+	}, Firmware: []kmodules.FirmwareFile{
+		{Name: "loop/blob.bin", Path: "lib/firmware/loop/blob.bin", For: []string{"loop"}, Data: []byte("blob")},
 	}}
 }
 
@@ -106,20 +108,23 @@ const wantListing = `1 040750 2 0:0 1700000000 bbin ""
 5 040755 2 0:0 1700000000 etc/verity.d ""
 6 040755 2 0:0 1700000000 etc/x ""
 7 040755 2 0:0 1700000000 lib ""
-8 040755 2 0:0 1700000000 lib/modules ""
-9 040755 2 0:0 1700000000 lib/modules/6.12.0 ""
-10 041777 2 0:0 1700000000 tmp ""
-11 100755 1 0:0 1700000000 bbin/bb "busybox"
-12 120777 1 0:0 1700000000 bbin/storageinit "bb"
-13 020600 1 0:0 1700000000 dev/console ""
-14 020666 1 0:0 1700000000 dev/null ""
-15 100644 1 0:0 1700000000 etc/initddi/modules "initddi-modules 1 6.12.0\nmodule loop loop.ko\n"
-16 100644 1 0:0 1700000000 etc/initddi/stage1.conf "policy=root=signed\n"
-17 100644 1 0:0 1700000000 etc/verity.d/a.crt "AA"
-18 100644 1 0:0 1700000000 etc/verity.d/b.crt "B"
-19 104755 1 0:0 1700000000 etc/x/y "yy"
-20 120777 1 0:0 1700000000 init "bbin/storageinit"
-21 100644 1 0:0 1700000000 lib/modules/6.12.0/loop.ko "ELF"
+8 040755 2 0:0 1700000000 lib/firmware ""
+9 040755 2 0:0 1700000000 lib/firmware/loop ""
+10 040755 2 0:0 1700000000 lib/modules ""
+11 040755 2 0:0 1700000000 lib/modules/6.12.0 ""
+12 041777 2 0:0 1700000000 tmp ""
+13 100755 1 0:0 1700000000 bbin/bb "busybox"
+14 120777 1 0:0 1700000000 bbin/storageinit "bb"
+15 020600 1 0:0 1700000000 dev/console ""
+16 020666 1 0:0 1700000000 dev/null ""
+17 100644 1 0:0 1700000000 etc/initddi/modules "initddi-modules 1 6.12.0\nmodule loop loop.ko\n"
+18 100644 1 0:0 1700000000 etc/initddi/stage1.conf "policy=root=signed\n"
+19 100644 1 0:0 1700000000 etc/verity.d/a.crt "AA"
+20 100644 1 0:0 1700000000 etc/verity.d/b.crt "B"
+21 104755 1 0:0 1700000000 etc/x/y "yy"
+22 120777 1 0:0 1700000000 init "bbin/storageinit"
+23 100644 1 0:0 1700000000 lib/firmware/loop/blob.bin "blob"
+24 100644 1 0:0 1700000000 lib/modules/6.12.0/loop.ko "ELF"
 `
 
 func TestBuildBase(t *testing.T) {
@@ -144,6 +149,7 @@ func TestBuildBase(t *testing.T) {
 		{Kind: KindTrust, Name: "etc/verity.d/b.crt", Size: 1},
 		{Kind: KindFile, Name: "etc/x/y", Size: 2},
 		{Kind: KindBase, Name: "init", Size: 16},
+		{Kind: KindFirmware, Name: "lib/firmware/loop/blob.bin", Size: 4, For: []string{"loop"}},
 		{Kind: KindModule, Name: "lib/modules/6.12.0/loop.ko", Size: 3, For: []string{"loop"}},
 	}
 	if !reflect.DeepEqual(image.Parts, want) {

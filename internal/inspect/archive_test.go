@@ -7,6 +7,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"debug/elf"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -162,6 +164,60 @@ func TestStage1(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the text lacks %q:\n%s", want, &out)
 		}
+	}
+}
+
+// elfModule is a kernel module that consists of its .modinfo.
+func elfModule(t *testing.T, lines ...string) string {
+	t.Helper()
+	names, text := "\x00.modinfo\x00.shstrtab\x00", strings.Join(lines, "\x00")+"\x00"
+	const sections = 64
+	var b bytes.Buffer
+	for _, v := range []any{
+		elf.Header64{
+			Ident: [16]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
+			Type:  uint16(elf.ET_REL), Version: uint32(elf.EV_CURRENT), Shoff: sections, Ehsize: 64, Shentsize: 64, Shnum: 3, Shstrndx: 2,
+		},
+		elf.Section64{},
+		elf.Section64{Name: 1, Type: uint32(elf.SHT_PROGBITS), Off: sections + 3*64, Size: uint64(len(text))},
+		elf.Section64{Name: 10, Type: uint32(elf.SHT_STRTAB), Off: uint64(sections + 3*64 + len(text)), Size: uint64(len(names))},
+		[]byte(text + names),
+	} {
+		if err := binary.Write(&b, binary.LittleEndian, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b.String()
+}
+
+// TestStage1Firmware: what drivers can have of the kernel, and what not.
+func TestStage1Firmware(t *testing.T) {
+	b := newc([2]string{"bbin/storageinit@", "bb"}, [2]string{"lib/firmware/bnx2x/e2.fw", "blob"}, [2]string{"lib/firmware/any.bin", "b"},
+		[2]string{"lib/modules/6.1-test/bnx2x.ko", elfModule(t, "firmware=bnx2x/e2.fw", "firmware=bnx2x/e1.fw")},
+		[2]string{"lib/modules/6.1-test/qed.ko", elfModule(t, "depends=", "firmware=qed/values.bin")}, [2]string{"lib/modules/6.1-test/other.ko", "damaged"},
+		[2]string{"lib/modules/6.1-test/loop.ko", elfModule(t, "depends=")}, [2]string{"lib/modules/6.1-test/all.ko", elfModule(t, "firmware=any.bin")})
+	rep, err := sourceOf(b).inspect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := rep.Initramfs
+	if got := fmt.Sprint(a.Firmware, a.FirmwareSize, a.MissingFirmware, len(a.Modules), a.Others); got != "[{bnx2x/e2.fw 4} {any.bin 1}] 5 [{bnx2x [bnx2x/e1.fw]} {qed [qed/values.bin]}] 5 []" {
+		t.Error(got)
+	}
+	var out bytes.Buffer
+	rep.Print(&out)
+	for _, want := range []string{"    Firmware: 2 in 5 bytes: bnx2x/e2.fw any.bin\n", "       Lacks: firmware that bnx2x may ask for: bnx2x/e1.fw\n", "firmware that qed may ask for: qed/values.bin\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the text lacks %q:\n%s", want, &out)
+		}
+	}
+	// Names without end are not kept.
+	many := make([]string, 3*maxAsked/1000)
+	for i := range many {
+		many[i] = "firmware=" + strings.Repeat("x", 1000)
+	}
+	if rep, err = sourceOf(newc([2]string{"bbin/storageinit@", "bb"}, [2]string{"lib/modules/6.1-test/a.ko", elfModule(t, many...)})).inspect(); err != nil || rep.Initramfs.asked > maxAsked+1000 {
+		t.Errorf("%d bytes of names, %v", rep.Initramfs.asked, err)
 	}
 }
 

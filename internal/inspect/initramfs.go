@@ -12,6 +12,7 @@ import (
 
 	"github.com/initddi/initddi/internal/ability"
 	"github.com/initddi/initddi/internal/initramfs"
+	"github.com/initddi/initddi/internal/kmodules"
 	"github.com/initddi/initddi/internal/modtable"
 	"github.com/initddi/initddi/internal/plan"
 	"github.com/initddi/initddi/internal/settings"
@@ -33,6 +34,10 @@ type Initramfs struct {
 	Features    []string `json:"features,omitempty"`
 	Modules     []Module `json:"modules,omitempty"`
 	ModulesSize int64    `json:"modules_size,omitempty"`
+	// Firmware are the files that drivers can have of the kernel, MissingFirmware those that modules name and that are not among them.
+	Firmware        []File            `json:"firmware,omitempty"`
+	FirmwareSize    int64             `json:"firmware_size,omitempty"`
+	MissingFirmware []MissingFirmware `json:"missing_firmware,omitempty"`
 	// Trust is the trust store, Settings the lines of stage1.conf.
 	Trust    []Certificate `json:"trust,omitempty"`
 	Settings []string      `json:"settings,omitempty"`
@@ -46,12 +51,20 @@ type Initramfs struct {
 	certificates []plan.CertificateFile
 	// behind says why the archives are not all that there is.
 	behind error
+	asks   []MissingFirmware // what each module names
+	asked  int               // bytes of these names
 }
 
 // Module is a kernel module.
 type Module struct {
 	Name string `json:"name"`
 	Size int64  `json:"size"`
+}
+
+// MissingFirmware is firmware that a module may ask for in vain. No device wants all that its module names.
+type MissingFirmware struct {
+	Module string   `json:"module"`
+	Files  []string `json:"files"`
 }
 
 // File is a file of an initramfs that has no other place in the report.
@@ -62,6 +75,9 @@ type File struct {
 
 // maxOthers bounds the list of other files: a stage 1 has a few, a distribution's initramfs thousands that nobody wants to read.
 const maxOthers = 32
+
+// maxAsked bounds the names of firmware that modules ask for, all together. Those of every class have 2 kB.
+const maxAsked = 1 << 20
 
 func (s source) initramfs(rep *Report) error {
 	if err := s.archives(rep); err != nil {
@@ -91,8 +107,39 @@ func (s source) archives(rep *Report) error {
 	if stage1 {
 		rep.Kind = KindStage1
 		a.Shell = slices.Contains(a.Commands, ability.Shell)
+		a.findMissing()
 	}
 	return nil
+}
+
+// addAsked notes which firmware the last module names. Of one that is compressed or damaged it is not known.
+func (a *Initramfs) addAsked(module []byte) {
+	names, err := kmodules.FirmwareNames(module)
+	if err != nil || len(names) == 0 {
+		return
+	}
+	m := MissingFirmware{Module: a.Modules[len(a.Modules)-1].Name}
+	for _, name := range names {
+		if a.asked += len(name); a.asked > maxAsked {
+			break
+		}
+		m.Files = append(m.Files, strings.Clone(name)) // and let the module go
+	}
+	a.asks = append(a.asks, m)
+}
+
+// findMissing says which firmware is asked for and not there.
+func (a *Initramfs) findMissing() {
+	have := make(map[string]bool, len(a.Firmware))
+	for _, f := range a.Firmware {
+		have[f.Path] = true
+	}
+	for _, m := range a.asks {
+		m.Files = slices.DeleteFunc(m.Files, func(name string) bool { return have[name] })
+		if slices.Sort(m.Files); len(m.Files) > 0 {
+			a.MissingFirmware = append(a.MissingFirmware, m)
+		}
+	}
 }
 
 // add takes a file of the archive, and reports whether only a stage 1 has it.
@@ -139,6 +186,10 @@ func (a *Initramfs) add(r record) bool {
 	case strings.Contains(base, ".ko") && strings.Contains(dir, "lib/modules/"):
 		a.Modules = append(a.Modules, Module{strings.SplitN(base, ".ko", 2)[0], r.size})
 		a.ModulesSize += r.size
+		a.addAsked(r.data)
+	case strings.HasPrefix(name, initramfs.FirmwareDir+"/"):
+		a.Firmware = append(a.Firmware, File{strings.TrimPrefix(name, initramfs.FirmwareDir+"/"), r.size})
+		a.FirmwareSize += r.size
 	case len(a.Others) < maxOthers:
 		a.Others = append(a.Others, File{"/" + name, r.size})
 	}

@@ -141,6 +141,19 @@ func (p printer) initramfs(a *Initramfs, k Kind) {
 		}
 		p.field("Modules", fmt.Sprintf("%d in %d bytes: %s", len(a.Modules), a.ModulesSize, strings.Join(names, " ")))
 	}
+	if len(a.Firmware) > 0 {
+		names := make([]string, len(a.Firmware))
+		for i, f := range a.Firmware {
+			names[i] = f.Path
+		}
+		if k != KindStage1 {
+			names = []string{"not listed"}
+		}
+		p.field("Firmware", fmt.Sprintf("%d in %d bytes: %s", len(a.Firmware), a.FirmwareSize, strings.Join(names, " ")))
+	}
+	for _, m := range a.MissingFirmware {
+		p.field("Lacks", fmt.Sprintf("firmware that %s may ask for: %s", m.Module, strings.Join(m.Files, " ")))
+	}
 	for _, s := range a.Settings {
 		p.field("Setting", s)
 	}

@@ -48,6 +48,12 @@ func Classes() []Class {
 		{"vmware", "VMware paravirtual SCSI disks", []string{"vmw_pvscsi"}, []string{"sd_mod"}},
 		{"mpt", "LSI/Broadcom Fusion-MPT SCSI and SAS disks", []string{"mptspi", "mptsas", "mpt3sas"}, []string{"sd_mod"}},
 		{"megaraid", "LSI/Broadcom MegaRAID disks", []string{"megaraid_sas"}, []string{"sd_mod"}},
+		// What drove Adaptec's, Microchip's and HPE's controllers before smartpqi, and Broadcom's since mpt3sas and megaraid_sas.
+		{"raid", "RAID controllers of servers (HPE Smart Array, Microchip SmartRAID, Adaptec, Broadcom 9600)",
+			[]string{"smartpqi", "hpsa", "aacraid", "mpi3mr"}, []string{"sd_mod"}},
+		// QLogic's adapters before the 2400 series need firmware.
+		{"fc", "disks behind Fibre Channel adapters (Emulex, QLogic)", []string{"lpfc", "qla2xxx"}, []string{"sd_mod"}},
+		{"ufs", "UFS, the flash memory of tablets and small laptops", []string{"ufshcd_pci"}, []string{"sd_mod"}},
 		{"xen", "Xen virtual disks", []string{"xen_blkfront"}, nil},
 		// What no disk hangs on, but what is entered is measured into. Debian's kernels have it built in.
 		{"tpm", "TPM 2.0 chips (CRB, TIS)", []string{"tpm_crb", "tpm_tis"}, nil},
@@ -64,11 +70,20 @@ func Classes() []Class {
 	}
 }
 
+// IsApart reports whether a class is only taken by its name, or because a machine asks for it: hundreds of kilobytes, for which few
+// machines have a use.
+func (c Class) IsApart() bool { return c.Name == "raid" || c.Name == "fc" }
+
 // ClassNames returns the names of all classes.
 func ClassNames() []string { return classNames(func(Class) bool { return true }) }
 
 // StorageClassNames returns the names of the classes that are not of network cards.
 func StorageClassNames() []string { return classNames(func(c Class) bool { return !c.IsNetwork() }) }
+
+// UsualClassNames returns the names of those of them that are not apart.
+func UsualClassNames() []string {
+	return classNames(func(c Class) bool { return !c.IsNetwork() && !c.IsApart() })
+}
 
 func classNames(take func(Class) bool) []string {
 	var out []string

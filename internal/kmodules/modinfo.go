@@ -28,6 +28,8 @@ type info struct {
 	depends []string // names as modpost writes them, of modules that were not built in
 	pre     []string // softdeps to load before: names of modules, or aliases
 	aliases []string
+	// firmware are names of files that the module may ask for, below /lib/firmware (MODULE_FIRMWARE).
+	firmware []string
 }
 
 // suffixes are the names of module files, in the order of the compressors of decompress.
@@ -47,42 +49,71 @@ func moduleName(file string) (string, bool) {
 // the symbols of the module have underscores.
 func canonical(name string) string { return strings.ReplaceAll(name, "-", "_") }
 
-// decompress returns the ELF file in data, which may be compressed as modules are; the first bytes tell how.
-func decompress(data []byte) ([]byte, error) {
+// format is how a file is compressed.
+type format int
+
+const (
+	plain format = iota
+	gzipped
+	xzip
+	zstandard
+)
+
+// expand returns what is in a compressed file, at most limit bytes.
+func expand(data []byte, f format, limit int) ([]byte, error) {
 	var r io.Reader
-	switch {
-	case bytes.HasPrefix(data, []byte(elf.ELFMAG)):
-		return data, nil
-	case bytes.HasPrefix(data, []byte{0x1f, 0x8b}):
+	switch f {
+	case gzipped:
 		z, err := gzip.NewReader(bytes.NewReader(data))
 		if err != nil {
 			return nil, fmt.Errorf("cannot decompress gzip: %w", err)
 		}
 		r = z
-	case bytes.HasPrefix(data, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
+	case xzip:
 		z, err := xz.NewReader(bytes.NewReader(data))
 		if err != nil {
 			return nil, fmt.Errorf("cannot decompress xz: %w", err)
 		}
 		r = z
-	case bytes.HasPrefix(data, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		z, err := zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxModule))
+	case zstandard:
+		z, err := zstd.NewReader(bytes.NewReader(data), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(uint64(limit)))
 		if err != nil {
 			return nil, fmt.Errorf("cannot decompress zstd: %w", err)
 		}
 		defer z.Close()
 		r = z
 	default:
-		return nil, fmt.Errorf("%w: neither ELF nor gzip, xz or zstd, it begins with %x", ErrModule, data[:min(len(data), 6)])
+		r = bytes.NewReader(data)
 	}
-	out, err := io.ReadAll(io.LimitReader(r, maxModule+1))
+	out, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
 	if err != nil {
 		return nil, fmt.Errorf("cannot decompress: %w", err)
 	}
-	if len(out) > maxModule {
-		return nil, fmt.Errorf("%w: more than %d bytes", ErrModule, maxModule)
+	if len(out) > limit {
+		return nil, fmt.Errorf("%w: more than %d bytes", errTooLarge, limit)
 	}
 	return out, nil
+}
+
+// errTooLarge says that a compressed file has too much in it.
+var errTooLarge = errors.New("too large")
+
+// decompress returns the ELF file in data, which may be compressed as modules are; the first bytes tell how.
+func decompress(data []byte) ([]byte, error) {
+	var f format
+	switch {
+	case bytes.HasPrefix(data, []byte(elf.ELFMAG)):
+		return data, nil
+	case bytes.HasPrefix(data, []byte{0x1f, 0x8b}):
+		f = gzipped
+	case bytes.HasPrefix(data, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
+		f = xzip
+	case bytes.HasPrefix(data, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		f = zstandard
+	default:
+		return nil, fmt.Errorf("%w: neither ELF nor gzip, xz or zstd, it begins with %x", ErrModule, data[:min(len(data), 6)])
+	}
+	return expand(data, f, maxModule)
 }
 
 // readInfo reads the .modinfo of an uncompressed module: strings "key=value", each ended by a NUL.
@@ -113,6 +144,8 @@ func readInfo(data []byte) (info, error) {
 			out.pre = append(out.pre, preSoftdeps(value)...)
 		case "alias":
 			out.aliases = append(out.aliases, value)
+		case "firmware":
+			out.firmware = append(out.firmware, value)
 		}
 	}
 	return out, nil

@@ -13,8 +13,9 @@ import (
 
 func TestReadInfo(t *testing.T) {
 	got, err := readInfo(fakeModule(t, "license=GPL", "softdep=pre: ehci-pci a post: b pre: c", "alias=usb:v*", "alias=x=y",
-		"depends=usb-common,usbcore", "", "novalue"))
-	want := info{depends: []string{"usb_common", "usbcore"}, pre: []string{"ehci-pci", "a", "c"}, aliases: []string{"usb:v*", "x=y"}}
+		"depends=usb-common,usbcore", "", "novalue", "firmware=a/b.fw", "firmware=c.bin"))
+	want := info{depends: []string{"usb_common", "usbcore"}, pre: []string{"ehci-pci", "a", "c"}, aliases: []string{"usb:v*", "x=y"},
+		firmware: []string{"a/b.fw", "c.bin"}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}

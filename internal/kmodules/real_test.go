@@ -12,6 +12,47 @@ import (
 	"testing"
 )
 
+// TestRealClasses looks for what drives well-known hardware of each class in Debian's generic kernel, by what that says of itself.
+func TestRealClasses(t *testing.T) {
+	place := os.Getenv("INITDDI_TEST_GENERIC_DIR")
+	if place == "" {
+		t.Skip("needs INITDDI_TEST_GENERIC_DIR: an unpacked Debian package linux-image-amd64")
+	}
+	tree := open(t, place)
+	for _, c := range []struct{ class, what, modalias, module string }{
+		{"raid", "HPE Smart Array P408i-a, Gen10", "pci:v00009005d0000028Fsv0000103Csd00000654bc01sc07i00", "smartpqi"},
+		{"raid", "Microchip Adaptec SmartRAID 3154", "pci:v00009005d0000028Fsv00009005sd00000800bc01sc04i00", "smartpqi"},
+		{"raid", "HPE Smart Array P440ar, Gen9", "pci:v0000103Cd00003239sv0000103Csd000021C0bc01sc04i00", "hpsa"},
+		{"raid", "Adaptec 8805", "pci:v00009005d0000028Dsv00009005sd00000553bc01sc04i00", "aacraid"},
+		{"raid", "Broadcom 9600", "pci:v00001000d000000A5sv00001000sd00004600bc01sc07i00", "mpi3mr"},
+		{"megaraid", "Dell PERC H730", "pci:v00001000d0000005Dsv00001028sd00001F49bc01sc04i00", "megaraid_sas"},
+		{"mpt", "Broadcom 9300", "pci:v00001000d00000097sv00001000sd000030E0bc01sc07i00", "mpt3sas"},
+		{"fc", "Emulex LPe32000", "pci:v000010DFd0000E300sv000010DFsd0000E300bc0Csc04i00", "lpfc"},
+		{"fc", "QLogic QLE2562", "pci:v00001077d00002532sv00001077sd0000015Dbc0Csc04i00", "qla2xxx"},
+		{"ufs", "Intel's, Ice Lake", "pci:v00008086d000098FAsv00008086sd00007270bc01sc09i01", "ufshcd_pci"},
+		{"ufs", "QEMU's", "pci:v00001B36d00000013sv00001AF4sd00001100bc01sc09i01", "ufshcd_pci"},
+		{"nvme", "any", "pci:v0000144Dd0000A80Asv0000144Dsd0000A801bc01sc08i02", "nvme"},
+		{"nvme", "Intel VMD, Tiger Lake", "pci:v00008086d00009A0Bsv00008086sd00000000bc01sc04i00", "vmd"},
+		{"net-server", "Broadcom 57810", "pci:v000014E4d0000168Esv0000103Csd00001798bc02sc00i00", "bnx2x"},
+		{"net-server", "QLogic 41000", "pci:v00001077d00008070sv00001077sd00000001bc02sc00i00", "qede"},
+	} {
+		s, err := Select(tree, Options{Classes: []string{c.class}, Firmware: NoFirmware})
+		if err != nil {
+			t.Errorf("%s: %v", c.class, err)
+			continue
+		}
+		if got := s.Table.Match(c.modalias); !slices.Contains(got, c.module) {
+			t.Errorf("%s: %s (%s) is driven by %q, want %s", c.class, c.what, c.modalias, got, c.module)
+		}
+		if c.class == "raid" || c.class == "fc" {
+			// A class needs one of its drivers; Debian's kernel has them all.
+			if len(s.Absent) > 0 {
+				t.Errorf("%s lacks %q", c.class, s.Absent)
+			}
+		}
+	}
+}
+
 // realTree opens the kernel that INITDDI_TEST_KERNEL_DIR names.
 func realTree(t *testing.T) *Tree {
 	t.Helper()

@@ -56,6 +56,9 @@ type Options struct {
 	// Host, if not nil, is the only machine that stage 1 is for: of OptionalClasses, modules that nothing on the way to its disk
 	// asks for are left out, and of Classes those that no device of it asks for.
 	Host *Host
+	// Firmware is where the files are that modules ask for: a directory with lib/firmware below it, or that directory itself. It is
+	// what belongs to the kernel's tree if it is empty, and [NoFirmware] for none.
+	Firmware string
 }
 
 // File is a module of a selection.
@@ -71,6 +74,9 @@ type File struct {
 type Selection struct {
 	Table *modtable.Table
 	Files []File // sorted by name
+	// Firmware are files that these ask for, sorted by name, and ModuleFirmware is what each module says of it, sorted by module.
+	Firmware       []FirmwareFile
+	ModuleFirmware []ModuleFirmware
 	// Absent are modules of the chosen classes that this kernel does not have.
 	Absent []string
 	// Choices say what became of each class, in the order in which they were asked for, and of features that were left out.
@@ -82,7 +88,8 @@ type Selection struct {
 // Select picks modules from t.
 //
 // The error wraps [ErrUnknown] for names that are none, [ErrEmptyClass] or [ErrNoFeature] if the kernel lacks something that
-// is not optional, [ErrNotAsked] or [ErrNoDriver] if that does not fit the only machine that stage 1 is for.
+// is not optional, [ErrNotAsked] or [ErrNoDriver] if that does not fit the only machine that stage 1 is for, [ErrFirmware] if a
+// place that was named for firmware is none.
 func Select(t *Tree, o Options) (*Selection, error) {
 	s := &selector{
 		tree: t, options: o, spec: modtable.Spec{Release: t.release},
@@ -327,6 +334,9 @@ func (s *selector) finish() (*Selection, error) {
 		return nil, fmt.Errorf("cannot make the module table of kernel %s: %w", s.tree.release, err)
 	}
 	out.Table = table
+	if err := s.addFirmware(out); err != nil {
+		return nil, err
+	}
 	return out, nil
 }
 

@@ -329,6 +329,9 @@ func TestClassTable(t *testing.T) {
 		if slices.Contains(seen, c.Name) || c.Description == "" || len(c.Drivers) == 0 {
 			t.Errorf("class %+v", c)
 		}
+		if c.IsApart() && (c.IsNetwork() || slices.Contains(UsualClassNames(), c.Name) || !slices.Contains(StorageClassNames(), c.Name)) {
+			t.Errorf("class %s is apart", c.Name)
+		}
 		seen = append(seen, c.Name)
 		for _, m := range slices.Concat(c.Drivers, c.With) {
 			if canonical(m) != m {

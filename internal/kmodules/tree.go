@@ -24,14 +24,15 @@ var (
 
 // Tree is the modules of one kernel.
 type Tree struct {
-	release string
-	dir     string                            // "" if everything is built in
-	files   map[string]string                 // name -> path relative to dir
-	after   map[string][]string               // name -> all that modules.dep wants before it
-	builtin map[string]bool                   // names of modules that are built in
-	crypto  map[string]bool                   // algorithms that the kernel implements without modules
-	cache   map[string]*module                // modules that were read
-	read    func(name string) ([]byte, error) // of a path relative to dir
+	release  string
+	dir      string                            // "" if everything is built in
+	files    map[string]string                 // name -> path relative to dir
+	after    map[string][]string               // name -> all that modules.dep wants before it
+	builtin  map[string]bool                   // names of modules that are built in
+	crypto   map[string]bool                   // algorithms that the kernel implements without modules
+	firmware map[string][]string               // built-in module -> files of firmware that it names
+	cache    map[string]*module                // modules that were read
+	read     func(name string) ([]byte, error) // of a path relative to dir
 }
 
 // module is a module that was read.
@@ -75,12 +76,13 @@ func Open(place, release string) (*Tree, error) {
 
 func newTree(release string) *Tree {
 	return &Tree{
-		release: release,
-		files:   make(map[string]string),
-		after:   make(map[string][]string),
-		builtin: make(map[string]bool),
-		crypto:  make(map[string]bool),
-		cache:   make(map[string]*module),
+		release:  release,
+		files:    make(map[string]string),
+		after:    make(map[string][]string),
+		builtin:  make(map[string]bool),
+		crypto:   make(map[string]bool),
+		firmware: make(map[string][]string),
+		cache:    make(map[string]*module),
 	}
 }
 
@@ -214,6 +216,9 @@ func (t *Tree) readBuiltin() error {
 		name, rest, _ := strings.Cut(line, ".")
 		if alias, ok := strings.CutPrefix(rest, "alias=crypto-"); ok && t.builtin[canonical(name)] {
 			t.crypto[alias] = true
+		}
+		if file, ok := strings.CutPrefix(rest, "firmware="); ok {
+			t.firmware[canonical(name)] = append(t.firmware[canonical(name)], file)
 		}
 	}
 	return nil

@@ -130,6 +130,10 @@ func runUnits(ctx context.Context, s *suite) error {
 		"INITDDI_TEST_STUB=" + demo + "/boot/linuxx64.efi.stub",
 		"INITDDI_TEST_KERNEL_DIR=" + demo + "/modules",
 	}
+	generic := filepath.Join(filepath.Dir(demo), "kernel-generic")
+	if _, err := os.Stat(filepath.Join(generic, "version")); err == nil {
+		env = append(env, "INITDDI_TEST_GENERIC_DIR="+generic+"/root")
+	}
 	packages := []string{"./..."}
 	switch {
 	case s.group == "one":
