@@ -19,6 +19,8 @@ func stagesNet() []Stage1 {
 	return []Stage1{
 		{Name: "network", Config: "network", Classes: []string{"virtio", "net"}},
 		{Name: "network-usb", Config: "network", Classes: []string{"virtio", "net", "net-usb"}},
+		{Name: "network-firmware", Config: "network", Classes: []string{"virtio", "net"}, Modules: []string{"e100"}, Firmware: map[string]int{"e100/d102e_ucode.bin": 539}},
+		{Name: "network-no-firmware", Config: "network", Classes: []string{"virtio", "net"}, Modules: []string{"e100"}},
 		{Name: "network-debug", Config: "debug", Classes: []string{"virtio", "net"}},
 	}
 }
@@ -68,6 +70,10 @@ func cellsNet() []Cell {
 			Must: up("(dhcp4 from 192.0.2.1)"), Served: served("DHCPACK", "GET /os.raw")},
 		{Name: "net-intel", Doc: "an Intel card (e1000e), Debian's generic kernel", Kernel: "generic", Cmdline: byAddress4, Network: onWeb(Network{Dnsmasq: netlab.DHCP4, Cards: []Card{{Model: "e1000e"}}}),
 			Must: up("(dhcp4 from 192.0.2.1)"), Served: served("DHCPACK", "GET /os.raw")},
+		{Name: "net-firmware", Doc: "an Intel card (82551) whose driver asks for firmware, which is in stage 1; Debian's generic kernel", Kernel: "generic", Stage1: "network-firmware", Cmdline: byAddress4,
+			Network: onWeb(Network{Dnsmasq: netlab.DHCP4, Cards: []Card{{Model: "i82551"}}}), Must: up("(dhcp4 from 192.0.2.1)"), MustNot: []string{"Failed to load firmware"}, Served: served("DHCPACK", "GET /os.raw")},
+		{Name: "net-no-firmware", Doc: "the same card without its firmware: the console says what is missing", Kernel: "generic", Stage1: "network-no-firmware", Cmdline: byAddress4 + " ddi.timeout=15",
+			Network: onWeb(Network{Dnsmasq: netlab.DHCP4, Cards: []Card{{Model: "i82551"}}}), Verdict: Refused, Must: []string{"Failed to load firmware \"e100/d102e_ucode.bin\"", "cannot switch network device", "the driver lacks its firmware", "cannot boot:", "there is no network after 15s: eth0: cannot switch", "the driver lacks its firmware"}},
 
 		{Name: "net-nobody", Doc: "nobody answers: said while it is waited for and at the end", Cmdline: byAddress4 + " ddi.timeout=15", Network: &Network{Cards: []Card{{Alone: true}}},
 			Verdict: Refused, Must: []string{"network: waiting: no DHCP answer on eth0 in ", "no router advertisement", "cannot boot:", "there is no network after 15s: no DHCP answer on eth0 in "}},

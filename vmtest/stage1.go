@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -109,6 +110,21 @@ func (w *Workshop) Stage1(ctx context.Context, name, kernelName string, compress
 	})
 }
 
+// firmware makes a directory with the firmware of a stage 1.
+func (w *Workshop) firmware(s *Stage1) (string, error) {
+	dir, err := os.MkdirTemp("", "initddi-firmware-")
+	if err != nil {
+		return "", err
+	}
+	for name, size := range s.Firmware {
+		file := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, make([]byte, size), 0o644)); err != nil {
+			return "", errors.Join(err, os.RemoveAll(dir))
+		}
+	}
+	return dir, nil
+}
+
 // modules selects the kernel modules as "initddi initramfs" does; none for a kernel without.
 func (w *Workshop) modules(ctx context.Context, s *Stage1, k *kernel) (*kmodules.Selection, error) {
 	if k.Modules == "" {
@@ -125,6 +141,11 @@ func (w *Workshop) modules(ctx context.Context, s *Stage1, k *kernel) (*kmodules
 	if slices.ContainsFunc(kmodules.Classes(), func(c kmodules.Class) bool { return c.IsNetwork() && slices.Contains(s.Classes, c.Name) }) {
 		o.OptionalFeatures = append(o.OptionalFeatures, kmodules.NetworkFeatures()...)
 	}
+	o.Modules = s.Modules
+	if o.Firmware, err = w.firmware(s); err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(o.Firmware)
 	if s.Config == "extensions" || s.Config == "debug" {
 		o.Features = append(o.Features, "overlay")
 	}

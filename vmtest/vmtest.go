@@ -262,6 +262,9 @@ type Stage1 struct {
 	Name    string   `json:"name"`
 	Config  string   `json:"config,omitempty"` // of templates/mkuimage.yaml; default "minimal"
 	Classes []string `json:"classes,omitempty"`
+	// Modules are carried besides, Firmware are files that they ask for, by their names, of so many zeros.
+	Modules  []string       `json:"modules,omitempty"`
+	Firmware map[string]int `json:"firmware,omitempty"`
 	// Host is the captured machine that it is for, and no other.
 	Host string `json:"host,omitempty"`
 	// Compression is that of the archive; the default is none for a kernel that QEMU starts, zstd in a UKI.
