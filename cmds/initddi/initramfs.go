@@ -108,13 +108,7 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 	if err := os.WriteFile(*output, img.Data, 0o644); err != nil {
 		return fmt.Errorf("cannot write stage 1: %w", err)
 	}
-	if *firmware != kmodules.NoFirmware && o.Modules != nil {
-		for _, f := range o.Modules.ModuleFirmware {
-			if f.Lacks() {
-				fmt.Fprintln(env.Stderr, "initddi: warning:", f.Warning())
-			}
-		}
-	}
+	warnOfFirmware(env, *firmware, o.Modules)
 	return printStage1(env.Stdout, *output, img, o.Modules, machine, *asJSON)
 }
 
@@ -146,6 +140,18 @@ func printStage1(w io.Writer, output string, img *initramfs.Image, modules *kmod
 	_, err := fmt.Fprintf(w, "%s: %d bytes (%d before compression): commands %d, modules %d%s\n", output, len(img.Data), img.CPIOSize,
 		img.Size(initramfs.KindBase), img.Size(initramfs.KindModule), carried)
 	return err
+}
+
+// warnOfFirmware says which drivers have none of the files that they ask for.
+func warnOfFirmware(env environment, from string, s *kmodules.Selection) {
+	if s == nil || from == kmodules.NoFirmware {
+		return
+	}
+	for _, f := range s.ModuleFirmware {
+		if f.Lacks() {
+			fmt.Fprintln(env.Stderr, "initddi: warning:", f.Warning())
+		}
+	}
 }
 
 func selectModules(place, release string, can ability.Set, config, class, features, firmware string, host *kmodules.Host) (*kmodules.Selection, error) {
