@@ -73,6 +73,17 @@ func cellsStorage() []Cell {
 			Must: []string{"StubDevicePartUUID=", "refused (one-partition)", "/dev/vda1 (PARTUUID=" + partUUID(0).String() + "), /dev/vdb1 (PARTUUID=" + partUUID(0).String() + ")", "take the other disk out"}},
 		{Name: "twins-named", Doc: "the same without EFI variables, named by ddi.device=", Cmdline: byPartUUID(0), Disks: []Disk{onESP("signed"), onESP("signed").on("nvme")}, Verdict: Refused,
 			Must: []string{"refused (one-partition)", "/dev/nvme0n1p1 (PARTUUID=", "/dev/vda1 (PARTUUID="}},
+		{Name: "two-paths", Test: true, Doc: "one SCSI disk over two paths: one name (VPD page 0x83), one content, two nodes. One is used, and the console says that there are two", Firmware: SecureBoot,
+			Disks: []Disk{onESP("signed").called(wwn), onESP("signed").called(wwn)},
+			Must:  []string{"StubDevicePartUUID=", "in place in", "/dev/sda1, /dev/sdb1 are 2 paths to one partition: /dev/sd", "entering sd", guest.Sentence}},
+		{Name: "path-dies", Doc: "the same, and over one path nothing can be read any more when the kernel and stage 1 have read the partition table", Cmdline: noEDD + "ddi.timeout=10 " + byPartUUID(0),
+			Disks: []Disk{{Bus: "scsi", WWN: wwn, ReadBurst: 128 << 10, Place: onESP("signed").Place}, onESP("signed").called(wwn)}, Must: []string{"in place in", "are 2 paths to one partition: /dev/sd", "entering sd", guest.Sentence}},
+		{Name: "twins-scsi", Doc: "two SCSI disks that are copies of each other and have names of their own, as those of a RAID by firmware have: refused", Firmware: SecureBoot,
+			Disks: []Disk{onESP("signed").called(wwn), onESP("signed").called(wwn + 1)}, Verdict: Refused,
+			Must: []string{"refused (one-partition)", "/dev/sda1 (PARTUUID=", "/dev/sdb1 (PARTUUID=", "ddi.device=/dev/NAME"}},
+		{Name: "twins-usb", Doc: "two disks with one name, of which one is on USB, where a name is worth nothing: refused", Cmdline: byPartUUID(0),
+			Disks: []Disk{onESP("signed").called(wwn), {Bus: "uas", WWN: wwn, Place: onESP("signed").Place}}, Verdict: Refused,
+			Must: []string{"refused (one-partition)", "/dev/sda1 (PARTUUID=", "/dev/sdb1 (PARTUUID="}},
 		{Name: "xbootldr", Doc: "systemd-boot on the ESP, the UKI and the image on an XBOOTLDR partition", Firmware: SecureBoot, Disks: []Disk{{Extended: onESP("signed").Place}},
 			Must: append([]string{"/EFI/Linux/initddi.efi"}, entered("vda2", "signed")...)},
 		{Name: "bios", Test: true, Doc: "no EFI at all: SeaBIOS and syslinux, from an IDE disk", Firmware: BIOS, Disks: []Disk{onESP("signed").on("ide")}, Must: append([]string{"no EFI variable names"}, entered("sda1", "signed")...)},
@@ -184,6 +195,15 @@ func (d Disk) seeded(seed int) Disk {
 // labelled is the disk with that volume label.
 func (d Disk) labelled(label string) Disk {
 	d.Label = label
+	return d
+}
+
+// wwn is the name of a disk, of the kind that SAS disks have (NAA 5).
+const wwn = 0x5000c50015ea71ac
+
+// called is the disk on a SCSI bus, with that name.
+func (d Disk) called(name uint64) Disk {
+	d.Bus, d.WWN = "scsi", name
 	return d
 }
 

@@ -86,7 +86,7 @@ func (w *Workshop) Disk(ctx context.Context, d Disk, s starter) (string, error) 
 		return "", err
 	}
 	// How it is attached makes no other disk.
-	d.Bus, d.Attached, d.Late, d.ReadBurst, d.Rate, d.Wakes = "", 0, 0, 0, 0, ""
+	d.Bus, d.Attached, d.Late, d.ReadBurst, d.Rate, d.Wakes, d.WWN = "", 0, 0, 0, 0, "", 0
 	key := []any{w.self, d, s, o.Files, o.Partitions}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%v", key))
 	return w.make(fmt.Sprintf("disk-%x.img", sum[:4]), key, func(tmp string) error {

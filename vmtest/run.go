@@ -255,12 +255,16 @@ func (w *Workshop) machine(ctx context.Context, c *Cell, tmp string) (*vm.Config
 		}
 		return config, err
 	}
+	first := start
 	for i, d := range c.Disks {
 		if d.Bus == "ide" {
 			config.Machine = "pc"
 		}
 		if d.Late > 0 || d.Wakes != "" {
 			config.Monitor = filepath.Join(tmp, "monitor")
+		}
+		if i > 0 && d.WWN != 0 && d.WWN == c.Disks[0].WWN {
+			start = first // it is that disk, over another path
 		}
 		disk, err := w.attach(ctx, c, d, start, filepath.Join(tmp, fmt.Sprintf("disk%d.img", i)))
 		if err != nil {
@@ -312,7 +316,7 @@ func (w *Workshop) variables(ctx context.Context, c *Cell, to string) error {
 
 // attach makes a disk and says how it is attached; if it is the machine's own, it lies at private.
 func (w *Workshop) attach(ctx context.Context, c *Cell, d Disk, s starter, private string) (vm.Disk, error) {
-	out := vm.Disk{Bus: d.Bus, SectorSize: cmp.Or(d.Attached, d.SectorSize), Late: d.Late > 0, ReadBurst: d.ReadBurst, Rate: d.Rate, Snapshot: true}
+	out := vm.Disk{Bus: d.Bus, SectorSize: cmp.Or(d.Attached, d.SectorSize), Late: d.Late > 0, ReadBurst: d.ReadBurst, Rate: d.Rate, WWN: d.WWN, Snapshot: true}
 	path, err := w.Disk(ctx, d, s)
 	if err != nil {
 		return out, err

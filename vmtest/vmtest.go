@@ -197,6 +197,8 @@ type Disk struct {
 	Wakes string `json:"wakes,omitempty"`
 	// Rate is how many bytes of the disk can be read in a second; 0 is no limit. Linux reads some pages of 4096 to find partitions.
 	Rate int64 `json:"rate,omitempty"`
+	// WWN is the name that the disk says it has. Disks with one name and one content are one disk over several paths.
+	WWN uint64 `json:"wwn,omitempty"`
 	// Alter changes the finished disk, a copy that is this machine's alone.
 	Alter func(file string) error `json:"-"`
 }

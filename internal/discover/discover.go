@@ -54,6 +54,7 @@ type Machine struct {
 type disk struct {
 	*question
 	sectorSize int64
+	size       int64 // in bytes
 	table      *gpt.Table
 	stale      bool // it has changed since it was asked
 }
@@ -224,7 +225,8 @@ func (m *Machine) blockDevices() ([]string, error) {
 // block is a partition as the kernel shows it.
 type block struct {
 	node, disk          string
-	number, start, size int64 // start and size in sectors of sysfs
+	where               string // the disk's directory below /sys
+	number, start, size int64  // start and size in sectors of sysfs
 }
 
 // block returns the partition that the block device is, nil if it is none.
@@ -247,7 +249,8 @@ func (m *Machine) block(node string) (*block, error) {
 		}
 		return nil, err
 	}
-	return &block{node, path.Base(path.Dir(link)), number, start, size}, nil
+	where := path.Dir(link)
+	return &block{node, path.Base(where), where[max(0, strings.Index(where, "devices/")):], number, start, size}, nil
 }
 
 // partition returns what the disk's own table says of the partition, nil if the disk has none or does not say.
@@ -271,6 +274,7 @@ func (m *Machine) partition(b *block) (*resolve.Partition, error) {
 		return &resolve.Partition{
 			Node: b.node, Disk: b.disk, Number: q.Number, Type: q.Type, UUID: q.UUID,
 			Label: q.Name, Size: b.size * sysSector, SectorSize: d.sectorSize,
+			Start: b.start * sysSector, DiskSize: d.size, WWID: m.wwid(b.disk), Where: b.where,
 		}, nil
 	}
 	return nil, nil
@@ -356,7 +360,7 @@ func (m *Machine) ask(node string) {
 	}
 	d := &disk{}
 	d.question = ask(node, func() (err error) {
-		d.table, d.sectorSize, err = m.readTable(node)
+		d.table, d.sectorSize, d.size, err = m.readTable(node)
 		return err
 	})
 	if m.disks == nil {
@@ -365,25 +369,46 @@ func (m *Machine) ask(node string) {
 	m.disks[node] = d
 }
 
-func (m *Machine) readTable(node string) (*gpt.Table, int64, error) {
-	sectorSize, err := m.number("class/block/" + node + "/queue/logical_block_size")
+func (m *Machine) readTable(node string) (table *gpt.Table, sectorSize, size int64, err error) {
+	sectorSize, err = m.number("class/block/" + node + "/queue/logical_block_size")
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
-	size, err := m.number("class/block/" + node + "/size")
+	size, err = m.number("class/block/" + node + "/size")
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	f, err := m.open(node)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, 0, err
 	}
 	defer f.Close()
-	t, err := gpt.Read(f, size*sysSector, sectorSize)
+	size *= sysSector
+	table, err = gpt.Read(f, size, sectorSize)
 	if err != nil {
-		return nil, 0, fmt.Errorf("cannot read the partition table of /dev/%s: %w", node, err)
+		return nil, 0, 0, fmt.Errorf("cannot read the partition table of /dev/%s: %w", node, err)
 	}
-	return t, sectorSize, nil
+	return table, sectorSize, size, nil
+}
+
+// maxWWID bounds a disk's name; the kernel makes none of more than 255 bytes out of VPD page 0x83, nor out of what an NVMe namespace says.
+const maxWWID = 255
+
+// wwid returns the name that a disk says it has in all the world: a SCSI disk's is its device's (drivers/scsi/scsi_lib.c, scsi_vpd_lun_id),
+// an NVMe namespace's its own (drivers/nvme/host/sysfs.c, wwid_show). It is empty if the disk has none, or one that is no name.
+func (m *Machine) wwid(disk string) string {
+	for _, name := range [...]string{"/wwid", "/device/wwid"} {
+		b, err := m.Sys.ReadFile("class/block/" + disk + name)
+		if err != nil {
+			continue
+		}
+		s := strings.TrimRight(string(b), " \n")
+		if len(s) > maxWWID || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return ""
+		}
+		return s
+	}
+	return ""
 }
 
 // number reads a sysfs attribute that holds a decimal number.

@@ -116,6 +116,45 @@ func TestMultipathNVMe(t *testing.T) {
 	}
 }
 
+// TestNames: what a disk says it is called and where it is, for who asks whether two of them are one.
+func TestNames(t *testing.T) {
+	small, table := build(t, esp.Options{ESPUUID: uuid1, ESPSize: 8 << 20})
+	info, err := os.Stat(small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const host = "devices/pci0000:00/0000:00:03.0/host0"
+	for _, test := range []struct{ name, wwid, want string }{
+		{"a name", "naa.5000c50015ea71ac", "naa.5000c50015ea71ac"},
+		{"vendor, model and serial number", "t10.ATA     QEMU HARDDISK                           QM00005 ", "t10.ATA     QEMU HARDDISK                           QM00005"},
+		{"none", "", ""},
+		{"too long", strings.Repeat("a", 256), ""},
+		{"two lines", "naa.5\nnaa.6", ""},
+		{"no text", "naa.\xff", ""},
+		{"an escape", "naa.\x1b[2J", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := machinetest.New(t)
+			m.SCSI(host, "sda", test.wwid, small, table)
+			parts, err := look(m).Partitions()
+			if err != nil || len(parts) != 1 {
+				t.Fatalf("%+v, %v", parts, err)
+			}
+			p := parts[0]
+			if p.WWID != test.want || p.Where != host+"/target0:0:0/0:0:0:0/block/sda" || p.Start != table.Partitions[0].Offset(512) || p.DiskSize != info.Size() {
+				t.Errorf("got %+v", p)
+			}
+		})
+	}
+	m := machinetest.New(t)
+	m.Write("sys/"+m.Disk("nvme0n1", small, 512, table)+"/wwid", "eui.0123456789abcdef\n")
+	m.Disk("vda", small, 512, table)
+	parts, err := look(m).Partitions()
+	if err != nil || len(parts) != 2 || parts[0].WWID != "eui.0123456789abcdef" || parts[1].WWID != "" {
+		t.Errorf("%+v, %v", parts, err)
+	}
+}
+
 // summary says what partitions are, in short.
 func summary(parts []resolve.Partition) string {
 	var out []string

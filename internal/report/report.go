@@ -58,6 +58,8 @@ type Chosen struct {
 	Node      string `json:"node"`          // the device that holds the image, empty if there is none
 	Path      string `json:"path"`          // on the partition or in the initramfs, or the name on a server
 	URL       string `json:"url,omitempty"` // on a server
+	// Paths are the names of the boot partition, one for each path to its disk, in the kernel's order; absent where there is one.
+	Paths []string `json:"paths,omitempty"`
 	// Received are the bytes that came over the network for it before it was entered, 0 if nobody counted.
 	Received int64 `json:"received,omitempty"`
 	// Extents are byte offset on the partition and length, in file order; null for another source.

@@ -31,7 +31,7 @@ func sample() *Boot {
 		Network:     &Network{Interface: "eth0", How: "dhcp4"},
 		Settings:    &Settings{Path: "/loader/ddi/initddi.conf", Accepted: true, Signer: "Somebody", Refusal: "refused"},
 		Chosen: &Chosen{
-			Source: "esp", URL: "http://server/os.raw", Received: 4711, Partition: "11111111-1111-4111-8111-111111111111", Node: "vda1", Path: "/loader/ddi/os.raw", Beside: []string{"/loader/ddi/os.roothash.p7s"}, Extents: [][2]int64{{4096, 8192}, {1 << 40, 512}},
+			Source: "esp", URL: "http://server/os.raw", Received: 4711, Partition: "11111111-1111-4111-8111-111111111111", Node: "vda1", Paths: []string{"vda1", "vdb1"}, Path: "/loader/ddi/os.raw", Beside: []string{"/loader/ddi/os.roothash.p7s"}, Extents: [][2]int64{{4096, 8192}, {1 << 40, 512}},
 			RootHash: strings.Repeat("ab", 32), Signer: "Somebody", SignerHash: strings.Repeat("cd", 32), Pinned: true,
 			Kind: "os", ID: "debian", ImageID: "kiosk", Version: "1.2", FileSystem: "erofs", Device: "root", Corruption: "restart", Copied: true, Init: "/sbin/init", Overlay: "tmpfs",
 		},

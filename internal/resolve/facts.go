@@ -76,7 +76,13 @@ type Partition struct {
 	Label      string    `json:"label,omitempty"` // name in the partition table
 	Size       int64     `json:"size"`            // in bytes
 	SectorSize int64     `json:"sector_size"`     // logical block size of the disk in bytes
-	Listing    *Listing  `json:"listing,omitempty"`
+	Start      int64     `json:"start"`           // where on the disk it begins, in bytes
+	DiskSize   int64     `json:"disk_size"`       // in bytes
+	// WWID is the name that the disk says it has in all the world, as the kernel writes it ("naa.…"); empty if it says none. Where is its
+	// path in sysfs: whether that name can be believed depends on what it hangs on.
+	WWID    string   `json:"wwid,omitempty"`
+	Where   string   `json:"where,omitempty"`
+	Listing *Listing `json:"listing,omitempty"`
 }
 
 // Designator returns what the partition is for, empty where its type says nothing.

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/initddi/initddi/internal/gpt"
+	"github.com/initddi/initddi/internal/guid"
 	"github.com/initddi/initddi/internal/layers"
 	"github.com/initddi/initddi/internal/plan"
 )
@@ -165,6 +166,9 @@ func refusalOf(p *plan.Plan, f *Facts, c Candidate) *Refusal {
 func nextFor(p *plan.Plan, f *Facts, c Candidate) (Step, *Refusal) {
 	img := f.Images[c.Name()]
 	if img == nil {
+		if part := f.Partition(c.Node); c.Source == plan.SourceESP && part.Listing == nil {
+			return list(p, f, part), nil // another path to the disk
+		}
 		return do(ReadImage, c, "it is the first candidate that was not refused"), nil
 	}
 	refusal := refusalOf(p, f, c)
@@ -189,17 +193,20 @@ func nextFor(p *plan.Plan, f *Facts, c Candidate) (Step, *Refusal) {
 // BootPartition returns the one partition that may hold boot images, nil while there is none. The step says then what is missing, what to look
 // at first, or why there cannot be one.
 func BootPartition(p *plan.Plan, f *Facts) (*Partition, Step) {
-	part, step, r := bootPartition(p, f)
+	paths, step, r := bootPartition(p, f)
 	if r != nil && step.Missing == "" {
 		r.Source = plan.SourceESP
 		step.Refused = []Refusal{*r}
 	}
-	return part, step
+	if paths == nil {
+		return nil, step
+	}
+	return paths[0], step
 }
 
-// bootPartition returns the one partition that may hold boot images, or what to do while there is none. Something that is missing, with
-// a refusal: others may be looked at meanwhile.
-func bootPartition(p *plan.Plan, f *Facts) (*Partition, Step, *Refusal) {
+// bootPartition returns the one partition that may hold boot images, as often as there are paths to its disk, the best in front; or what to
+// do while there is none. Something that is missing, with a refusal: others may be looked at meanwhile.
+func bootPartition(p *plan.Plan, f *Facts) ([]*Partition, Step, *Refusal) {
 	if p.Device.Label != "" {
 		// A volume label is known only after looking at the file system.
 		for i := range f.Partitions {
@@ -226,19 +233,29 @@ func bootPartition(p *plan.Plan, f *Facts) (*Partition, Step, *Refusal) {
 			missing = nil
 		}
 		return nil, Step{Missing: wanted(p, f)}, missing
-	case len(found) > 1:
-		var names []string
-		for _, q := range found {
-			names = append(names, fmt.Sprintf("/dev/%s (PARTUUID=%s)", q.Node, q.UUID))
-		}
-		return nil, Step{}, &Refusal{
-			Candidate: wanted(p, f), Rule: RuleOnePartition,
-			Found: strings.Join(names, ", "), Wanted: "one partition; ddi.device= can name it",
-		}
+	case !areOne(found):
+		return nil, Step{}, tooManyPartitions(p, f, found)
 	case unique && !f.Settled:
 		return nil, Step{Missing: "the other disks, to know that /dev/" + found[0].Node + " is " + wanted(p, f)}, nil
 	}
-	return found[0], Step{}, nil
+	slices.SortStableFunc(found, comparePaths)
+	return found, Step{}, nil
+}
+
+// tooManyPartitions is the refusal of partitions that are not one.
+func tooManyPartitions(p *plan.Plan, f *Facts, found []*Partition) *Refusal {
+	r := &Refusal{Candidate: wanted(p, f), Rule: RuleOnePartition, Wanted: "one partition; ddi.device= can name it"}
+	var names []string
+	seen := map[guid.GUID]bool{}
+	for _, q := range found {
+		names = append(names, fmt.Sprintf("/dev/%s (PARTUUID=%s)", q.Node, q.UUID))
+		if seen[q.UUID] {
+			r.Wanted = "one partition; of copies, ddi.device=/dev/NAME can name it"
+		}
+		seen[q.UUID] = true
+	}
+	r.Found = strings.Join(names, ", ")
+	return r
 }
 
 func isBootType(d gpt.Designator) bool { return d == gpt.ESP || d == gpt.XBOOTLDR }

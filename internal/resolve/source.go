@@ -124,10 +124,11 @@ func candidatesOf(p *plan.Plan, f *Facts, source plan.Source) (list []Candidate,
 
 // onESP returns the candidates on the boot partition.
 func onESP(p *plan.Plan, f *Facts) ([]Candidate, Step, *Refusal) {
-	part, step, r := bootPartition(p, f)
-	if part == nil {
+	paths, step, r := bootPartition(p, f)
+	if paths == nil {
 		return nil, step, r
 	}
+	part := paths[0]
 	if part.Listing == nil {
 		return nil, list(p, f, part), nil
 	}
@@ -144,6 +145,9 @@ func onESP(p *plan.Plan, f *Facts) ([]Candidate, Step, *Refusal) {
 	if len(found) == 0 {
 		r := noCandidate(p, f, part)
 		return nil, Step{}, &r
+	}
+	for i := range found {
+		found[i].Node = pathFor(f, paths, found[i])
 	}
 	return found, Step{}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -37,6 +38,13 @@ var (
 // espWith adds a disk with an ESP that holds the images of the set; a name "PATH=IMAGE" says where, "IMAGE" is in /loader/ddi.
 func espWith(t *testing.T, m *machinetest.Machine, node string, id guid.GUID, set *dditest.Set, images ...string) {
 	t.Helper()
+	disk, table := diskWith(t, id, set, images...)
+	m.Disk(node, disk, 512, table)
+}
+
+// diskWith makes such a disk.
+func diskWith(t *testing.T, id guid.GUID, set *dditest.Set, images ...string) (string, *gpt.Table) {
+	t.Helper()
 	o := esp.Options{ESPUUID: id}
 	for _, name := range images {
 		path, image, ok := strings.Cut(name, "=")
@@ -53,7 +61,7 @@ func espWith(t *testing.T, m *machinetest.Machine, node string, id guid.GUID, se
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Disk(node, disk, 512, table)
+	return disk, table
 }
 
 // trust puts a certificate of the set into the machine's trust store.
@@ -93,6 +101,21 @@ func TestDryRun(t *testing.T) {
 			m.Firmware(uuid1, "/EFI/Linux/debian+3.efi")
 			trust(t, m, set, dditest.Cert)
 			m.Write("proc/cmdline", "console=ttyS0 quiet\n")
+		}},
+		{"two paths", func(m *machinetest.Machine) {
+			disk, table := diskWith(t, uuid1, set, dditest.Good)
+			for i, node := range []string{"sda", "sdb"} {
+				m.SCSI(fmt.Sprintf("devices/pci0000:00/0000:00:0%d.0/host%d", i+3, i), node, "naa.5000c50015ea71ac", disk, table)
+			}
+			trust(t, m, set, dditest.Cert)
+		}},
+		{"two paths and USB", func(m *machinetest.Machine) {
+			disk, table := diskWith(t, uuid1, set, dditest.Good)
+			for i, at := range []string{"0000:00:03.0", "0000:00:14.0/usb2/2-1/2-1:1.0"} {
+				m.SCSI(fmt.Sprintf("devices/pci0000:00/%s/host%d", at, i), fmt.Sprintf("sd%c", 'a'+i), "naa.5000c50015ea71ac", disk, table)
+			}
+			m.Firmware(uuid1, "/EFI/Linux/debian+3.efi")
+			trust(t, m, set, dditest.Cert)
 		}},
 		{"unsigned", func(m *machinetest.Machine) {
 			espWith(t, m, "vda", uuid1, set, dditest.Unsigned)

@@ -95,7 +95,7 @@ func refusedHint(r *resolve.Refusal) string {
 		}
 		return "what to do: put a signed image (*.raw) into /loader/ddi of that partition"
 	case resolve.RuleOnePartition:
-		return "what to do: name the partition with ddi.device=PARTUUID=…, or take the other disk out"
+		return "what to do: name the partition with ddi.device=PARTUUID=… (of copies, one with ddi.device=/dev/NAME), or take the other disk out"
 	case resolve.RuleFileSystem:
 		return "what to do: repair that partition's file system (fsck.vfat), or copy what is on it anew"
 	case resolve.RuleSigned:

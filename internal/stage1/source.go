@@ -90,7 +90,7 @@ func verityName(rootHash []byte) string {
 	return hex.EncodeToString(rootHash[:min(len(rootHash), 48)]) + "-verity"
 }
 
-// fillChosen says in the report where the image that is entered is.
+// fillChosen says in the report where the image that is entered is, and to people how many ways lead there.
 func (b *boot) fillChosen(ch *report.Chosen, a *resolve.Action, img *resolve.Image) {
 	ch.Source, ch.Node, ch.Path, ch.URL = string(a.Source), a.Partition, a.Image, a.URL
 	if a.Source.FromServer() {
@@ -101,6 +101,9 @@ func (b *boot) fillChosen(ch *report.Chosen, a *resolve.Action, img *resolve.Ima
 	}
 	ch.Partition = b.facts.Partition(a.Partition).UUID.String()
 	b.report.BootPartition = ch.Partition
+	if ch.Paths = resolve.Paths(&b.facts, a.Partition); ch.Paths != nil {
+		b.log.Info("/dev/%s are %d paths to one partition: /dev/%s is used", strings.Join(ch.Paths, ", /dev/"), len(ch.Paths), a.Partition)
+	}
 	for _, e := range img.Extents {
 		ch.Extents = append(ch.Extents, [2]int64{e.Offset, e.Length})
 	}

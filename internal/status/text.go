@@ -234,6 +234,9 @@ func Entered(c *report.Chosen) string {
 		if n := len(c.Extents); n != 1 {
 			pieces = fmt.Sprintf("%d pieces", n)
 		}
+		if len(c.Paths) > 1 {
+			pieces += fmt.Sprintf("; one path of %d: /dev/%s", len(c.Paths), strings.Join(c.Paths, ", /dev/"))
+		}
 		return fmt.Sprintf("%s on /dev/%s (PARTUUID=%s), in %s", c.Path, c.Node, c.Partition, pieces)
 	case "initrd":
 		return c.Path + " in memory, out of the initramfs"

@@ -30,6 +30,9 @@ type Disk struct {
 	ReadBurst int64
 	// Rate is how many bytes of the disk can be read in a second; 0 is no limit.
 	Rate int64
+	// WWN is the name that the disk says it has (NAA, VPD page 0x83), on a bus of SCSI or ATA; 0 is none. Two disks with one name and one
+	// file are one disk over two paths.
+	WWN uint64
 }
 
 // bus is how a disk is attached.
@@ -130,6 +133,9 @@ func (c Config) withDisks(ctx context.Context, args []string) ([]string, error) 
 		device += fmt.Sprintf(",drive=disk%d", i)
 		if d.SectorSize != 0 {
 			device += fmt.Sprintf(",logical_block_size=%d,physical_block_size=%d", d.SectorSize, d.SectorSize)
+		}
+		if d.WWN != 0 {
+			device += fmt.Sprintf(",wwn=%#x", d.WWN)
 		}
 		if !b.unordered {
 			device += fmt.Sprintf(",bootindex=%d", i+1)

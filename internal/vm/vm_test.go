@@ -53,6 +53,7 @@ var machines = []struct {
 		{Path: "f", Bus: "mpt"}, {Path: "g", Bus: "lsi"}, {Path: "h", Bus: "megaraid"}}}},
 	{"IDE", Config{Machine: "pc", Disks: []Disk{{Path: "a", Bus: "ide"}}}},
 	{"disks with moods", Config{Disks: []Disk{{Path: "b", Bus: "sata", Snapshot: true, ReadBurst: 4096}, {Path: "c", Late: true}, {Path: "d", Rate: 300}}}},
+	{"two paths to a disk", Config{Disks: []Disk{{Path: "a", Bus: "scsi", Snapshot: true, WWN: 0x5000c50015ea71ac}, {Path: "a", Bus: "scsi", Snapshot: true, WWN: 0x5000c50015ea71ac}}}},
 	{"one controller for two", Config{Disks: []Disk{{Path: "a", Bus: "usb"}, {Path: "b", Bus: "usb", SectorSize: 4096}, {Path: "c,d", Bus: "scsi"}, {Path: "e", Bus: "scsi"}}}},
 	{"a network", Config{Network: "user"}},
 	{"cards", Config{Disks: []Disk{{Path: "a"}}, Cards: []Card{{Tap: "vm0"}, {Tap: "vm1", Model: "e1000e", Boot: true}, {Tap: "vm2", Model: "usb-net"}}}},

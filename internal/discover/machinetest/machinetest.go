@@ -79,9 +79,24 @@ func (m *Machine) Firmware(part guid.GUID, uki string) {
 func (m *Machine) Disk(node, image string, sectorSize int64, table *gpt.Table) string {
 	m.t.Helper()
 	m.disks++
+	return m.diskAt("devices/pci0000:00/0000:00:0"+strconv.Itoa(m.disks)+".0/block/"+node, node, image, sectorSize, table)
+}
+
+// SCSI adds a disk as Disk does, with sectors of 512 bytes, as the device of a SCSI host that is at a place below sys; wwid is the name that
+// the device has.
+func (m *Machine) SCSI(host, node, wwid, image string, table *gpt.Table) {
+	m.t.Helper()
+	device := host + "/target0:0:0/0:0:0:0"
+	base := m.diskAt(device+"/block/"+node, node, image, 512, table)
+	m.Write("sys/"+device+"/wwid", wwid+"\n")
+	m.link("../../../0:0:0:0", "sys/"+base+"/device")
+}
+
+// diskAt adds a disk that is at a place below sys, which it returns.
+func (m *Machine) diskAt(base, node, image string, sectorSize int64, table *gpt.Table) string {
+	m.t.Helper()
 	info, err := os.Stat(image)
 	m.must(err)
-	base := "devices/pci0000:00/0000:00:0" + strconv.Itoa(m.disks) + ".0/block/" + node
 	m.Write("sys/"+base+"/size", number(info.Size()/512))
 	m.Write("sys/"+base+"/queue/logical_block_size", number(sectorSize))
 	m.link("../../"+base, "sys/class/block/"+node)
