@@ -51,6 +51,7 @@ type recorder struct {
 	names          bool
 	sys, dev, proc *os.Root
 	out            tree
+	wwids          []string // names of disks, each once
 	lines          []Line
 }
 

@@ -166,6 +166,38 @@ func look(t *testing.T, root string) string {
 	return regexp.MustCompile(`ends in 0x[0-9a-f]+`).ReplaceAllString(out, "")
 }
 
+// TestDiskNames: which disks have one name is recorded, and what the name is, is not.
+func TestDiskNames(t *testing.T) {
+	m := machinetest.New(t)
+	disk := filepath.Join(t.TempDir(), "disk.img")
+	table, err := esp.Build(context.Background(), disk, esp.Options{ESPSize: 8 << 20})
+	if errors.Is(err, program.ErrMissing) {
+		t.Skip("needs ", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{"naa.5000c5005ec2e7aa", "naa.5000c5005ec2e7aa", "naa.6000c5005ec2e7aa0000000000000001", "t10.VENDOR " + secret, "eui.0000000000000000", ""} {
+		m.SCSI(fmt.Sprintf("devices/pci0000:00/0000:00:0%d.0/host%d", i+1, i), fmt.Sprintf("sd%c", 'a'+i), name, disk, table)
+	}
+	_, dir, archive := record(t, capture.Options{Root: m.Dir})
+	if bytes.Contains(archive, []byte("5ec2e7aa")) || bytes.Contains(archive, []byte(secret)) {
+		t.Error("a name is in the archive")
+	}
+	var got []string
+	for i := range 6 {
+		sys, err := os.OpenRoot(filepath.Join(dir, "sys"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, discover.WWID(sys, fmt.Sprintf("class/block/sd%c", 'a'+i)))
+		sys.Close()
+	}
+	if want := []string{"naa.5000000000000001", "naa.5000000000000001", "naa.6000000000000002", "t10.0000000000000003", "eui.0000000000000000", ""}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestRecord(t *testing.T) {
 	for name, o := range map[string]esp.Options{
 		"FAT12": {ESPSize: 8 << 20, FATType: 12}, "FAT16": {ESPSize: 40 << 20}, "FAT32": {ESPSize: 80 << 20, FATType: 32, ClusterSize: 512}, "4096": {ESPSize: 40 << 20, SectorSize: 4096, ClusterSize: 4096},

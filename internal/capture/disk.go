@@ -5,8 +5,10 @@ package capture
 
 import (
 	"encoding/binary"
+	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -41,6 +43,7 @@ func (r *recorder) blockDevices() {
 			partitions = append(partitions, dir)
 			continue
 		}
+		r.wwid(dir)
 		r.disk(name, dir, boot)
 	}
 	for _, dir := range partitions {
@@ -66,6 +69,28 @@ func (r *recorder) controllers(subsystem string) {
 			r.link(subsystem + "/" + name)
 		}
 	}
+}
+
+// wwid records that a disk has a name, and which disks have one and the same: whether they are one disk over several paths hangs on that. A
+// name often has the serial number in it, so that another of its kind takes its place.
+func (r *recorder) wwid(dir string) {
+	name := discover.WWID(r.sys, dir)
+	if name == "" {
+		return
+	}
+	i := slices.Index(r.wwids, name)
+	if i < 0 {
+		i, r.wwids = len(r.wwids), append(r.wwids, name)
+	}
+	kind, rest, _ := strings.Cut(name, ".")
+	switch {
+	case strings.Trim(rest, "0-") == "":
+	case kind == "naa":
+		rest = fmt.Sprintf("%.1s%015d", rest, i+1)
+	default:
+		rest = fmt.Sprintf("%016d", i+1)
+	}
+	r.out["sys/"+dir+"/wwid"] = node{data: []byte(kind + "." + rest + "\n")}
 }
 
 // number returns a number that was recorded, 0 if there is none.

@@ -8,7 +8,8 @@
 // they ask for and who drives them, block devices with their sizes, partition tables, the EFI variables about the boot partition,
 // known words of the kernel command line, and of FAT file systems on boot partitions the directories in which images may lie and
 // where their files are. No content of any file, no serial number, no address of a network card. UUIDs and names in partition
-// tables and names of files are recorded: which partition is taken hangs on them.
+// tables and names of files are recorded: which partition is taken hangs on them. So does whether two disks have one name, which has
+// a serial number in it: that they have is recorded, and the name is replaced.
 //
 // # Format
 //

@@ -274,7 +274,7 @@ func (m *Machine) partition(b *block) (*resolve.Partition, error) {
 		return &resolve.Partition{
 			Node: b.node, Disk: b.disk, Number: q.Number, Type: q.Type, UUID: q.UUID,
 			Label: q.Name, Size: b.size * sysSector, SectorSize: d.sectorSize,
-			Start: b.start * sysSector, DiskSize: d.size, WWID: m.wwid(b.disk), Where: b.where,
+			Start: b.start * sysSector, DiskSize: d.size, WWID: WWID(m.Sys, "class/block/"+b.disk), Where: b.where,
 		}, nil
 	}
 	return nil, nil
@@ -394,11 +394,11 @@ func (m *Machine) readTable(node string) (table *gpt.Table, sectorSize, size int
 // maxWWID bounds a disk's name; the kernel makes none of more than 255 bytes out of VPD page 0x83, nor out of what an NVMe namespace says.
 const maxWWID = 255
 
-// wwid returns the name that a disk says it has in all the world: a SCSI disk's is its device's (drivers/scsi/scsi_lib.c, scsi_vpd_lun_id),
+// WWID returns the name that a disk, by its directory below sys, says it has in all the world: a SCSI disk's is its device's (drivers/scsi/scsi_lib.c, scsi_vpd_lun_id),
 // an NVMe namespace's its own (drivers/nvme/host/sysfs.c, wwid_show). It is empty if the disk has none, or one that is no name.
-func (m *Machine) wwid(disk string) string {
+func WWID(sys *os.Root, dir string) string {
 	for _, name := range [...]string{"/wwid", "/device/wwid"} {
-		b, err := m.Sys.ReadFile("class/block/" + disk + name)
+		b, err := sys.ReadFile(dir + name)
 		if err != nil {
 			continue
 		}
