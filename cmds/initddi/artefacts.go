@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/initddi/initddi/internal/esp"
@@ -83,6 +84,9 @@ func runDDI(ctx context.Context, env environment, flags *flag.FlagSet, args []st
 	p.Done()
 	if err != nil {
 		return err
+	}
+	for _, w := range res.Warnings {
+		fmt.Fprintln(env.Stderr, "initddi: warning:", w)
 	}
 	if *content != "" {
 		if err := os.WriteFile(*content, []byte(res.RootHash), 0o644); err != nil {
@@ -187,6 +191,11 @@ func runUKI(ctx context.Context, env environment, flags *flag.FlagSet, args []st
 	if err := checkPair(keys.Pair{Key: *key, Cert: *cert}); err != nil {
 		return err
 	}
+	if *key != "" {
+		if err := uki.CheckSigner(*key, *cert, ""); err != nil {
+			return fmt.Errorf("cannot sign: %w", err)
+		}
+	}
 	o := uki.Options{Cmdline: *cmdline}
 	var err error
 	for _, f := range []struct {
@@ -219,17 +228,8 @@ func runUKI(ctx context.Context, env environment, flags *flag.FlagSet, args []st
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(*output, b, 0o644); err != nil {
-		return fmt.Errorf("cannot write the UKI: %w", err)
-	}
-	if *key != "" {
-		when, err := sourceTime()
-		if err != nil {
-			return err
-		}
-		if err := uki.Sign(ctx, *output, *output, *key, *cert, uki.SignOptions{Time: when}); err != nil {
-			return err
-		}
+	if err := writeUKI(ctx, *output, b, keys.Pair{Key: *key, Cert: *cert}); err != nil {
+		return err
 	}
 	info, err := os.Stat(*output)
 	if err != nil {
@@ -240,6 +240,32 @@ func runUKI(ctx context.Context, env environment, flags *flag.FlagSet, args []st
 	}
 	fmt.Fprintf(env.Stdout, "%s: %d bytes\n", *output, info.Size())
 	return nil
+}
+
+// writeUKI writes a UKI, and signs it if there is a key. One that is signed appears under its name only then: the UKI that was there
+// before may be the one that boots.
+func writeUKI(ctx context.Context, output string, content []byte, pair keys.Pair) error {
+	fail := func(err error) error { return fmt.Errorf("cannot write the UKI: %w", err) }
+	if pair.Key == "" {
+		if err := os.WriteFile(output, content, 0o644); err != nil {
+			return fail(err)
+		}
+		return nil
+	}
+	when, err := sourceTime()
+	if err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(output), ".uki-")
+	if err != nil {
+		return fail(err)
+	}
+	defer os.RemoveAll(tmp)
+	unsigned := filepath.Join(tmp, filepath.Base(output))
+	if err := os.WriteFile(unsigned, content, 0o644); err != nil {
+		return fail(err)
+	}
+	return uki.Sign(ctx, unsigned, output, pair.Key, pair.Cert, uki.SignOptions{Time: when})
 }
 
 func runDisk(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {

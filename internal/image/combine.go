@@ -16,9 +16,12 @@ import (
 
 // Combine puts the partitions of several images into one, such as the same system for two architectures; each machine takes the
 // ones made for it. Signatures stay what they are. Two partitions of one type are an error that wraps [ErrUnsupported]: nobody
-// could choose. The output appears under its name only when it is complete.
+// could choose; an output that is read-only is one that wraps [ErrReadOnly]. The output appears under its name only when it is complete.
 func Combine(output string, inputs []string) (err error) {
 	fail := func(err error) error { return fmt.Errorf("cannot combine images into %s: %w", output, err) }
+	if err := Replaceable(output); err != nil {
+		return err
+	}
 	out, err := os.CreateTemp(filepath.Dir(output), ".ddi-")
 	if err != nil {
 		return fail(err)

@@ -33,6 +33,12 @@ import (
 var (
 	// ErrUnsupported says that an option has a value nothing can be done with.
 	ErrUnsupported = errors.New("not supported")
+	// ErrOwners says that the files of an archive cannot be given the owners that the archive has for them.
+	ErrOwners = errors.New("only root can give files to other users")
+	// ErrInside says that the image would lie in the tree that it is made of.
+	ErrInside = errors.New("the image would become a part of itself")
+	// ErrReadOnly says that a file is there whose mode forbids everybody to write it, as that of a running image does.
+	ErrReadOnly = errors.New("it is read-only, as the image of a running system is")
 )
 
 // align is where partitions start: a whole number of any sector size and of the flash blocks that matter.
@@ -71,12 +77,19 @@ type Result struct {
 	Data     int64  `json:"data_size"`
 	Hash     int64  `json:"hash_size"`
 	Signed   bool   `json:"signed"`
+	// Warnings are sentences about what may not be as it was meant.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
-// Build makes the image. The output appears under its name only when it is complete.
+// Build makes the image. The output appears under its name only when it is complete. Errors wrap [ErrUnsupported] for an option,
+// [ErrOwners] for an archive that needs root, [ErrInside] and [ErrReadOnly] for the output's place, or are those of the tools.
 func Build(ctx context.Context, o Options) (*Result, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int64, int64) {}
+	}
+	warnings, err := check(o)
+	if err != nil {
+		return nil, err
 	}
 	if o.FileSystem == "" {
 		o.FileSystem = "erofs"
@@ -104,7 +117,11 @@ func Build(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	if o.Bare {
-		return buildBare(ctx, o, data, tmp)
+		res, err := buildBare(ctx, o, data, tmp)
+		if err == nil {
+			res.Warnings = warnings
+		}
+		return res, err
 	}
 	part := filepath.Join(tmp, "image")
 	res, err := assemble(ctx, o, data, part)
@@ -114,6 +131,7 @@ func Build(ctx context.Context, o Options) (*Result, error) {
 	if err := os.Rename(part, o.Output); err != nil {
 		return nil, fmt.Errorf("cannot build %s: %w", o.Output, err)
 	}
+	res.Warnings = warnings
 	return res, nil
 }
 
@@ -131,7 +149,7 @@ func unpack(ctx context.Context, o Options, tmp string) (string, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return "", fmt.Errorf("cannot unpack %s: %w", o.Source, err)
 	}
-	return dir, tool(ctx, "tar", "tar", "-x", "-p", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--exclude=./dev/*", "-C", dir, "-f", o.Source)
+	return dir, tool(ctx, "tar", "tar", "-x", "-p", "--same-owner", "--numeric-owner", "--xattrs", "--xattrs-include=*", "--exclude=./dev/*", "-C", dir, "-f", o.Source)
 }
 
 // makeFileSystem makes a reproducible read-only file system of the tree.

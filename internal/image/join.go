@@ -15,10 +15,14 @@ import (
 
 // Join puts a signature that was made elsewhere into an image that was built without one, adding the signature partition if there is
 // none, and gives what building it with that signature would have given. The signature is checked first, with the certificate: an
-// image that nobody will accept is not made. It returns the root hash, in hexadecimal.
+// image that nobody will accept is not made. It returns the root hash, in hexadecimal. Errors wrap [ErrUnsupported] or [ErrReadOnly], or are
+// those of the signature, the table or the file.
 func Join(name string, der, certPEM []byte) (string, error) {
 	certs, err := signature.ParseCertificatesPEM(certPEM)
 	if err != nil {
+		return "", err
+	}
+	if err := Replaceable(name); err != nil {
 		return "", err
 	}
 	f, err := os.OpenFile(name, os.O_RDWR, 0)

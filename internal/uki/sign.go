@@ -51,14 +51,8 @@ func sign(ctx context.Context, in, out, key, cert string, o SignOptions) error {
 	if err != nil {
 		return err
 	}
-	c, err := readCertificate(cert)
+	c, err := checkSigner(key, cert, o.PassFile)
 	if err != nil {
-		return err
-	}
-	if _, ok := c.PublicKey.(*rsa.PublicKey); !ok {
-		return fmt.Errorf("certificate %s holds a %s key, only RSA keys are supported", cert, c.PublicKeyAlgorithm)
-	}
-	if err := checkKeyFile(key, o.PassFile); err != nil {
 		return err
 	}
 	when := o.Time
@@ -88,6 +82,23 @@ func sign(ctx context.Context, in, out, key, cert string, o SignOptions) error {
 		}
 	}
 	return os.Rename(tmp, out)
+}
+
+// CheckSigner is whether [Sign] can sign with key and cert: it finds a key that is not RSA before anything is made.
+func CheckSigner(key, cert, passFile string) error {
+	_, err := checkSigner(key, cert, passFile)
+	return err
+}
+
+func checkSigner(key, cert, passFile string) (*x509.Certificate, error) {
+	c, err := readCertificate(cert)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := c.PublicKey.(*rsa.PublicKey); !ok {
+		return nil, fmt.Errorf("certificate %s holds a %s key, only RSA keys are supported", cert, c.PublicKeyAlgorithm)
+	}
+	return c, checkKeyFile(key, passFile)
 }
 
 // summary keeps the lines of a tool's output that say something to a person; OpenSSL's error queue comes after them.
