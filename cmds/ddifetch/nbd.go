@@ -157,6 +157,11 @@ func runNBD(ctx context.Context, env environment, args []string) error {
 	if o.list {
 		return o.listExports(ctx, env)
 	}
+	if !o.status && !o.reconnect && !o.watch && !o.disconnect {
+		if _, err := o.urls(); err != nil {
+			return err
+		}
+	}
 	control, err := openNBD()
 	if err != nil {
 		return err

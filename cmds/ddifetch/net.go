@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -139,6 +140,10 @@ func runNet(ctx context.Context, env environment, args []string) error {
 		return fmt.Errorf("cannot use %q: net takes options only; %w", rest[0], errUsage)
 	}
 	if _, err := plan.ParseNetwork(o.ip); err != nil {
+		var key *plan.KeyError
+		if errors.As(err, &key) {
+			err = fmt.Errorf("%w: it takes %s", key.Err, key.Allowed)
+		}
 		return fmt.Errorf("cannot use --ip=%s: %w; %w", o.ip, err, errUsage)
 	}
 	o.say = func(format string, args ...any) { fmt.Fprintf(env.Stderr, format+"\n", args...) }

@@ -86,7 +86,17 @@ func run(ctx context.Context, env environment, args []string) error {
 	if slices.ContainsFunc(args, isWeb) {
 		return runGet(ctx, env, args)
 	}
-	return fmt.Errorf("cannot do %q: there is no such verb; %w", args[0], errUsage)
+	word := args[0]
+	scheme, _, isURL := strings.Cut(strings.ToLower(word), "://")
+	switch {
+	case len(word) > 1 && word[0] == '-':
+		return fmt.Errorf("cannot use %s: there is no such option, and no URL behind it; %w", word, errUsage)
+	case isURL && scheme == "nbd":
+		return fmt.Errorf("cannot fetch %q: it is of the verb nbd, ddifetch nbd URL; %w", word, errUsage)
+	case isURL:
+		return fmt.Errorf("cannot fetch %q: http and https only; %w", word, errUsage)
+	}
+	return fmt.Errorf("cannot do %q: there is no such verb; %w", word, errUsage)
 }
 
 // isWeb reports whether an argument is meant to be an address of a web server.

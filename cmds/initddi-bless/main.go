@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"github.com/initddi/initddi/internal/bless"
+	"github.com/initddi/initddi/internal/options"
 	"github.com/initddi/initddi/internal/status"
 )
 
@@ -29,6 +30,9 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		if errors.Is(err, options.ErrSyntax) {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
@@ -65,7 +69,7 @@ func run(ctx context.Context, out *os.File, name string, args []string) error {
 	case "status":
 		err = status.Command(ctx, out, flags, args)
 	default:
-		return fmt.Errorf("cannot find the verb %q in this image's initddi: there are status and bless", verb)
+		return options.Usage(fmt.Errorf("cannot find the verb %q in this image's initddi: there are status and bless", verb))
 	}
 	if errors.Is(err, flag.ErrHelp) {
 		return nil

@@ -115,7 +115,7 @@ func runCombine(_ context.Context, env environment, flags *flag.FlagSet, args []
 		return err
 	}
 	if len(inputs) < 2 {
-		return fmt.Errorf("cannot run %s with %d arguments: it takes two or more", flags.Name(), len(inputs))
+		return usage(fmt.Errorf("cannot run %s with %d arguments: it takes two or more", flags.Name(), len(inputs)))
 	}
 	terminal.NewProgress(env.Stderr).Step("copying partitions", 0, 0)
 	if err := image.Combine(*output, inputs); err != nil {

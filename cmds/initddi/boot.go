@@ -5,15 +5,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/swtpm"
 	"github.com/initddi/initddi/internal/terminal"
 	"github.com/initddi/initddi/internal/vm"
@@ -27,18 +28,22 @@ func runBoot(ctx context.Context, env environment, flags *flag.FlagSet, args []s
 	code := flags.String("firmware", "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "OVMF's code: `FILE`")
 	vars := flags.String("firmware-vars", "/usr/share/OVMF/OVMF_VARS_4M.fd", "OVMF's empty variable store: `FILE`")
 	c := vm.Config{Credentials: map[string]string{}}
-	bus := flags.String("bus", "virtio", "what the disk hangs on: virtio, nvme, sata, usb, scsi")
+	bus := flags.String("bus", "virtio", "what the disk hangs on: "+strings.Join(vm.Buses(), ", "))
 	flags.StringVar(&c.Network, "network", "none", "none, or user: a virtio network card with DHCP, from which the guest reaches what this machine reaches")
 	flags.IntVar(&c.MemoryMiB, "memory", 1024, "in MiB")
 	flags.IntVar(&c.CPUs, "cpus", 1, "how many; QEMU 7.2 emulating two breaks one boot of twenty")
 	flags.StringVar(&c.Accel, "accel", envOr("INITDDI_ACCEL", "tcg"), "tcg, or kvm where it works")
 	tpmState := flags.String("tpm", "", "give the machine an emulated TPM (swtpm) that keeps its state in `DIR`, which is made if need be")
-	headless := flags.Bool("headless", !terminal.IsTerminal(env.Stdin), "run without a console until the booted system has reported and powered off (default where standard input is not a terminal)")
+	headless := flags.Bool("headless", false, "run without a console until the booted system has reported and powered off (default where standard input is not a terminal)")
 	log := flags.String("log", "", "write the console to `FILE` when headless")
 	stage := flags.String("sizes", "", "show the sizes of these `FILES` in the table, a list")
 	asJSON := flags.Bool("json", false, "print JSON when headless")
 	rest, err := parse(flags, args, 1)
 	if err != nil {
+		return err
+	}
+	*headless = *headless || !isSet(flags, "headless") && !terminal.IsTerminal(env.Stdin)
+	if err := checkDisk(rest[0], *bus); err != nil {
 		return err
 	}
 	tmp, err := os.MkdirTemp("", "initddi-boot-")
@@ -80,10 +85,13 @@ func runBoot(ctx context.Context, env environment, flags *flag.FlagSet, args []s
 	w := &progressWriter{w: console, p: p}
 	err = c.Run(ctx, w, bootLimit)
 	p.Done()
-	r, rerr := readReport(c.Report)
-	if err != nil || rerr != nil {
+	var r *bootReport
+	if err == nil {
+		r, err = readReport(c.Report)
+	}
+	if err != nil {
 		tail(env.Stderr, console.Name())
-		return errors.Join(err, rerr)
+		return err
 	}
 	r.addSizes(*stage)
 	if *asJSON {
@@ -94,6 +102,31 @@ func runBoot(ctx context.Context, env environment, flags *flag.FlagSet, args []s
 		r.print(env.Stdout)
 	}
 	return r.verdict()
+}
+
+// checkDisk finds, before a machine is made for it, a bus that there is not, and a file from which no firmware starts anything: it has neither a
+// partition table nor the signature of a boot sector, as a disk with an MBR or a FAT alone has.
+func checkDisk(name, bus string) error {
+	if !slices.Contains(vm.Buses(), bus) {
+		return usage(fmt.Errorf("cannot use --bus %s: it is one of %s", bus, strings.Join(vm.Buses(), ", ")))
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("cannot boot: %w", err)
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("cannot boot %s: %w", name, err)
+	}
+	if _, err := gpt.Read(f, size, 0); err == nil {
+		return nil
+	}
+	var sector [512]byte
+	if _, err := f.ReadAt(sector[:], 0); err == nil && sector[510] == 0x55 && sector[511] == 0xaa {
+		return nil
+	}
+	return fmt.Errorf("cannot boot %s: it is not a disk: it has no partition table (\"initddi disk\" makes a disk, of a UKI too)", name)
 }
 
 func envOr(name, def string) string {

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/initddi/initddi/internal/options"
 )
 
 // list is a flag that can be given several times.
@@ -27,7 +29,7 @@ func parse(flags *flag.FlagSet, args []string, n int) ([]string, error) {
 		return nil, err
 	}
 	if len(rest) != n {
-		return nil, fmt.Errorf("cannot run %s with %d arguments: it takes %d; --help tells which", flags.Name(), len(rest), n)
+		return nil, usage(fmt.Errorf("cannot run %s with %d arguments: it takes %d; --help tells which", flags.Name(), len(rest), n))
 	}
 	return rest, nil
 }
@@ -37,7 +39,7 @@ func parseAll(flags *flag.FlagSet, args []string) ([]string, error) {
 	var rest []string
 	for {
 		if err := flags.Parse(args); err != nil {
-			return nil, err
+			return nil, usage(err)
 		}
 		if flags.NArg() == 0 {
 			return rest, nil
@@ -47,11 +49,21 @@ func parseAll(flags *flag.FlagSet, args []string) ([]string, error) {
 	}
 }
 
+// usage makes an error one of a command line that makes no sense, with its text.
+func usage(err error) error { return options.Usage(err) }
+
+// isSet is whether a flag was given.
+func isSet(flags *flag.FlagSet, name string) bool {
+	given := false
+	flags.Visit(func(f *flag.Flag) { given = given || f.Name == name })
+	return given
+}
+
 // required says which of the flags was left out.
 func required(flags *flag.FlagSet, names ...string) error {
 	for _, name := range names {
 		if f := flags.Lookup(name); f.Value.String() == "" {
-			return fmt.Errorf("cannot run %s without --%s", flags.Name(), name)
+			return usage(fmt.Errorf("cannot run %s without --%s", flags.Name(), name))
 		}
 	}
 	return nil

@@ -303,7 +303,8 @@ func baked(trust, settings []string, can ability.Set) ([]initramfs.File, []byte,
 	if len(p.Trust) == 0 && len(p.Pins) == 0 {
 		return nil, nil, nil, errors.New("cannot build a stage 1 that accepts nothing: give --trust, or --set pin=ROOTHASH")
 	}
-	return certs, config, p, nil
+	certs, err = nameCertificates(certs)
+	return certs, config, p, err
 }
 
 // planFor makes the plan that a stage 1 with these abilities would.

@@ -16,6 +16,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/initddi/initddi/internal/options"
+	"github.com/initddi/initddi/internal/release"
 )
 
 func main() {
@@ -24,8 +27,16 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "initddi:", err)
-		os.Exit(1)
+		os.Exit(exitStatus(err))
 	}
+}
+
+// exitStatus is the exit status: 2 for a command line that makes no sense, 1 for what failed.
+func exitStatus(err error) int {
+	if errors.Is(err, options.ErrSyntax) {
+		return 2
+	}
+	return 1
 }
 
 // environment is what the verbs use of the process.
@@ -45,7 +56,7 @@ func verbs() []verb {
 		{"keys", "DIR", "make development keys and certificates", runKeys},
 		{"ddi", "--output FILE TREE", "make an image out of a directory or a tar archive", runDDI},
 		{"combine", "--output FILE IMAGE IMAGE...", "put the partitions of several images into one, for several architectures", runCombine},
-		{"join", "--signature FILE IMAGE", "put a signature that was made elsewhere into an image", runJoin},
+		{"join", "--signature FILE --cert FILE IMAGE", "put a signature that was made elsewhere into an image", runJoin},
 		{"sign", "--key FILE --cert FILE SETTINGS", "sign an initddi.conf for the boot partition, or the SHA256SUMS of a web server's images", runSign},
 		{"initramfs", "--output FILE", "make stage 1 for a kernel", runInitramfs},
 		{"uki", "--output FILE", "join stub, kernel and stage 1, and sign them", runUKI},
@@ -61,9 +72,15 @@ func verbs() []verb {
 }
 
 func run(ctx context.Context, env environment, args []string) error {
-	if len(args) == 0 || args[0] == "--help" || args[0] == "-h" || args[0] == "help" {
-		usage(env.Stdout)
+	switch {
+	case len(args) == 2 && args[0] == "help":
+		args = []string{args[1], "--help"}
+	case len(args) == 0 || args[0] == "--help" || args[0] == "-h" || args[0] == "help":
+		overview(env.Stdout)
 		return nil
+	case args[0] == "--version":
+		_, err := fmt.Fprintln(env.Stdout, "initddi", release.Version)
+		return err
 	}
 	for _, v := range verbs() {
 		if v.name != args[0] {
@@ -81,13 +98,13 @@ func run(ctx context.Context, env environment, args []string) error {
 		}
 		return err
 	}
-	return fmt.Errorf("cannot find the verb %q; initddi help lists them", args[0])
+	return usage(fmt.Errorf("cannot find the verb %q; initddi help lists them", args[0]))
 }
 
-func usage(w io.Writer) {
+func overview(w io.Writer) {
 	fmt.Fprintln(w, "usage: initddi VERB [OPTION...] [ARGUMENT...]\n\nBuild, sign, boot and inspect initddi's stage 1 and the images it boots.\n\nVerbs:")
 	for _, v := range verbs() {
 		fmt.Fprintf(w, "  %-10s %s\n", v.name, v.short)
 	}
-	fmt.Fprintln(w, "\ninitddi VERB --help tells more.")
+	fmt.Fprintln(w, "\ninitddi VERB --help tells more; initddi --version says which this is.\n\nExit status: 0 all is well; 1 something failed; 2 the command line makes no sense.")
 }

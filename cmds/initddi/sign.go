@@ -40,7 +40,7 @@ func checkPair(p keys.Pair) error {
 // not at the console.
 func runSign(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
 	var pair keys.Pair
-	flags.StringVar(&pair.Key, "key", "", "sign with the private key in `FILE` (PEM)")
+	flags.StringVar(&pair.Key, "key", "", "sign with the private key in `FILE` (PEM), or of a token (pkcs11:…)")
 	flags.StringVar(&pair.Cert, "cert", "", "the key's certificate (PEM)")
 	asJSON := flags.Bool("json", false, "print JSON")
 	rest, err := parse(flags, args, 1)

@@ -16,12 +16,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
+	"strconv"
 
 	"github.com/initddi/initddi/internal/attempt"
 	"github.com/initddi/initddi/internal/efivar"
 	"github.com/initddi/initddi/internal/floor"
 	"github.com/initddi/initddi/internal/linux/efivarfs"
+	"github.com/initddi/initddi/internal/options"
 	"github.com/initddi/initddi/internal/report"
 	"github.com/initddi/initddi/internal/tpm2"
 )
@@ -204,18 +207,27 @@ func Command(out io.Writer, flags *flag.FlagSet, args []string) error {
 	status := flags.Bool("status", false, "say what is known of the running image, and change nothing")
 	asJSON := flags.Bool("json", false, "print JSON")
 	s := Running()
-	level := flags.Uint64("define", 0, "define the counter of the rollback floor and raise it to `LEVEL`, and nothing else: for a machine that a stage 1 with rollback=required shall boot")
-	index := flags.Uint64("index", uint64(floor.DefaultIndex), "the counter's NV index: a `HANDLE`, stage 1's rollback-index")
+	var level uint64
+	defines := false
+	flags.Func("define", "define the counter of the rollback floor and raise it to `LEVEL`, and nothing else: for a machine that a stage 1 with rollback=required shall boot", func(text string) (err error) {
+		defines = true
+		if level, err = strconv.ParseUint(text, 0, 16); err != nil || level == 0 {
+			return fmt.Errorf("a level is from 1 to %d", math.MaxUint16)
+		}
+		return nil
+	})
+	index := handle(floor.DefaultIndex)
+	flags.Var(&index, "index", "the counter's NV index: a `HANDLE`, stage 1's rollback-index")
 	flags.StringVar(&s.Report, "report", s.Report, "what stage 1 reported: `FILE`")
 	flags.StringVar(&s.EFIVars, "efivars", s.EFIVars, "where the EFI variables are: `DIR`")
 	if err := flags.Parse(args); err != nil {
-		return err
+		return options.Usage(err)
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("cannot use the argument %q: there are options only", flags.Arg(0))
+		return options.Usage(fmt.Errorf("cannot use the argument %q: there are options only", flags.Arg(0)))
 	}
-	if *level != 0 {
-		return define(out, s, *index, *level)
+	if defines {
+		return define(out, s, tpm2.Handle(index), level)
 	}
 	do := s.Bless
 	if *status {
@@ -234,11 +246,22 @@ func Command(out io.Writer, flags *flag.FlagSet, args []string) error {
 	return nil
 }
 
-func define(out io.Writer, s System, index, level uint64) error {
-	if index>>24 != 1 {
-		return fmt.Errorf("cannot use --index=%#x: an NV index is from 0x01000000 to 0x01ffffff", index)
+// handle is an NV index on a command line.
+type handle tpm2.Handle
+
+func (h *handle) String() string { return fmt.Sprintf("%#08x", uint32(*h)) }
+
+func (h *handle) Set(text string) error {
+	n, err := strconv.ParseUint(text, 0, 32)
+	if err != nil || n>>24 != 1 {
+		return errors.New("an NV index is from 0x01000000 to 0x01ffffff")
 	}
-	f, err := s.DefineFloor(tpm2.Handle(index), level)
+	*h = handle(n)
+	return nil
+}
+
+func define(out io.Writer, s System, index tpm2.Handle, level uint64) error {
+	f, err := s.DefineFloor(index, level)
 	if err != nil {
 		return err
 	}

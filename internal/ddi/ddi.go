@@ -9,6 +9,7 @@
 package ddi
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -63,6 +64,7 @@ type Image struct {
 	name   string
 	size   int64
 	plan   *plan.Plan
+	named  bool // the root hash that is wanted is the caller's, and no pin of stage 1
 	facts  resolve.Image
 	verity verityFacts
 	shown  bool // what the image says of itself may be shown
@@ -137,6 +139,7 @@ func (img *Image) read(o Options, beside discover.Sidecars) error {
 		return err
 	}
 	img.plan = o.narrowed()
+	img.named = o.RootHash != nil && (o.Plan == nil || !slices.ContainsFunc(o.Plan.Pins, func(pin []byte) bool { return bytes.Equal(pin, o.RootHash) }))
 	img.judge(o, beside)
 	return nil
 }

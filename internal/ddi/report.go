@@ -5,6 +5,7 @@ package ddi
 
 import (
 	"encoding/hex"
+	"fmt"
 
 	"github.com/initddi/initddi/internal/gpt"
 	"github.com/initddi/initddi/internal/guid"
@@ -108,7 +109,11 @@ func (img *Image) verdict() Verdict {
 	if img.Refusal != nil {
 		return Verdict{Rule: img.Refusal.Rule, Text: img.Refusal.Error()}
 	}
-	return Verdict{Accepted: true, Text: img.facts.Authentic.String()}
+	a := img.facts.Authentic
+	if img.named && a.Signer == nil && a.RootHash != nil {
+		return Verdict{Accepted: true, Text: fmt.Sprintf("root hash %x named by --root-hash", a.RootHash)}
+	}
+	return Verdict{Accepted: true, Text: a.String()}
 }
 
 func (img *Image) signature() *Signature {

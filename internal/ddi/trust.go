@@ -35,7 +35,7 @@ func ReadStore(named []string) (*plan.Plan, error) {
 
 // ReadTrust makes a plan out of a trust store and of stage 1's baked-in settings, which exist only inside of a stage 1 and
 // bring its pins and its lists of denied things with them. places are certificate files and directories with *.crt files;
-// places that are not there are not an error if optional is set. Of files with the same name in several directories the
+// places that are not there, or have none, are not an error if optional is set. Of files with the same name in several directories the
 // first counts, and an empty one, or a link to /dev/null, switches those behind it off.
 func ReadTrust(places []string, optional bool) (*plan.Plan, error) {
 	return readTrust(plan.ConfigPath, places, optional)
@@ -57,6 +57,9 @@ func readTrust(config string, places []string, optional bool) (*plan.Plan, error
 		}
 		if err != nil {
 			return nil, fmt.Errorf("cannot read the trust store: %w", err)
+		}
+		if len(files) == 0 && !optional {
+			return nil, fmt.Errorf("cannot read the trust store: no *.crt in %s: %w", place, fs.ErrNotExist)
 		}
 		for _, name := range files {
 			base := filepath.Base(name)

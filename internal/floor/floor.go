@@ -89,7 +89,7 @@ func Read(t tpm2.Transport, index tpm2.Handle) Floor {
 }
 
 // Define defines the counter if it is missing and raises it to level. A new counter may begin above it, see the package comment; then it is removed
-// again, and the error wraps [ErrAhead] and says where it would have begun.
+// again, and the error wraps [ErrAhead] and says where it would have begun. So is one that cannot be raised as far as level.
 func Define(t tpm2.Transport, index tpm2.Handle, level uint64) (Floor, error) {
 	f := Read(t, index)
 	if f.State != Missing {
@@ -115,7 +115,16 @@ func Define(t tpm2.Transport, index tpm2.Handle, level uint64) (Floor, error) {
 		err := fmt.Errorf("cannot define a floor for level %d: a new counter of this TPM begins with %d, and an image needs at least that level: %w", level, f.Value, ErrAhead)
 		return f, errors.Join(err, tpm2.NVUndefineSpace{NVIndex: index}.Execute(t))
 	}
+	if level-f.Value > maxRaise {
+		err := tooFar(f.Value, level)
+		return f, errors.Join(err, tpm2.NVUndefineSpace{NVIndex: index}.Execute(t))
+	}
 	return Raise(t, index, level)
+}
+
+func tooFar(from, to uint64) error {
+	return fmt.Errorf("cannot raise the floor from %d to %d: by at most %d at once, because the TPM's memory wears out: an image needs a level of at most %d: %w",
+		from, to, maxRaise, from+maxRaise, tpm2.ErrArgument)
 }
 
 // Raise increments the counter until it is level. A floor above level is an error that wraps [ErrAhead]; one that is no floor is the
@@ -128,7 +137,7 @@ func Raise(t tpm2.Transport, index tpm2.Handle, level uint64) (Floor, error) {
 	case f.Value > level:
 		return f, fmt.Errorf("cannot set the floor to %d: it is %d: %w", level, f.Value, ErrAhead)
 	case level-f.Value > maxRaise:
-		return f, fmt.Errorf("cannot raise the floor from %d to %d: at most by %d at once: %w", f.Value, level, maxRaise, tpm2.ErrArgument)
+		return f, tooFar(f.Value, level)
 	}
 	for f.Value < level {
 		if err := (tpm2.NVIncrement{AuthHandle: index, NVIndex: index}).Execute(t); err != nil {

@@ -82,6 +82,11 @@ func TestFloor(t *testing.T) {
 	if f, err = Define(e, DefaultIndex, 3); !errors.Is(err, ErrAhead) || f.Value <= 6 {
 		t.Errorf("defined anew after a clear: %+v, %v", f, err)
 	}
+	// A new counter that cannot be raised as far is not left behind, for an image of a lower level to pass.
+	if f, err = Define(e, DefaultIndex, 2026); !errors.Is(err, tpm2.ErrArgument) || f.Value == 0 {
+		t.Errorf("defined far below what is wanted: %+v, %v", f, err)
+	}
+	want(t, Read(e, DefaultIndex), nil, Missing, 0)
 	f, err = Define(e, DefaultIndex, 20)
 	want(t, f, err, Ready, 20)
 }

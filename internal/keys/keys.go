@@ -10,6 +10,7 @@ package keys
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -183,7 +184,31 @@ func (p Pair) Sign(ctx context.Context, content []byte) ([]byte, error) {
 	var out, msg bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &msg
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("cannot sign with %s: %s: %w", p.Key, strings.TrimSpace(msg.String()), err)
+		return nil, fmt.Errorf("cannot sign with %s: %s: %w", p.Key, reason(msg.String()), err)
 	}
 	return out.Bytes(), nil
+}
+
+// reason returns what openssl says to people: the first line that is not one of its error queue, or that one's text, without file and
+// line of its source. It goes on about consequences, and may end with a crash, of its engine for tokens.
+func reason(text string) string {
+	first := ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, `Engine "`) && strings.HasSuffix(line, " set.") {
+			continue
+		}
+		fields := strings.Split(line, ":")
+		// THREAD:error:CODE:LIBRARY:FUNCTION:REASON:FILE:LINE:TEXT, err_print(3); THREAD is hexadecimal.
+		if len(fields) < 8 || fields[1] != "error" {
+			return line
+		}
+		if first == "" {
+			first = fields[5]
+			if len(fields) > 8 && fields[8] != "" {
+				first += " (" + strings.Join(fields[8:], ":") + ")"
+			}
+		}
+	}
+	return cmp.Or(first, "openssl does not say why")
 }

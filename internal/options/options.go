@@ -15,6 +15,14 @@ import (
 // ErrSyntax says that the arguments make no sense.
 var ErrSyntax = errors.New("not a valid command line")
 
+// Usage makes err one that wraps [ErrSyntax] and says no more than err does, for programs that parse with package flag.
+func Usage(err error) error { return usageError{err} }
+
+type usageError struct{ err error }
+
+func (e usageError) Error() string   { return e.err.Error() }
+func (e usageError) Unwrap() []error { return []error{e.err, ErrSyntax} }
+
 // Set is what options a program has. The zero value has none.
 type Set struct{ list []option }
 

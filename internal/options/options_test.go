@@ -10,6 +10,13 @@ import (
 	"testing"
 )
 
+func TestUsage(t *testing.T) {
+	cause := errors.New("no such flag")
+	if err := Usage(cause); !errors.Is(err, ErrSyntax) || !errors.Is(err, cause) || err.Error() != cause.Error() {
+		t.Error(err)
+	}
+}
+
 func TestParse(t *testing.T) {
 	errRefused := errors.New("refused")
 	for _, test := range []struct {

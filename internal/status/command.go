@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/initddi/initddi/internal/options"
 	"github.com/initddi/initddi/internal/terminal"
 )
 
@@ -20,10 +21,10 @@ func Command(ctx context.Context, out *os.File, flags *flag.FlagSet, args []stri
 	flags.StringVar(&s.Report, "report", s.Report, "what stage 1 reported: `FILE`, of this system or of another")
 	flags.StringVar(&s.EFIVars, "efivars", s.EFIVars, "where the EFI variables are: `DIR`")
 	if err := flags.Parse(args); err != nil {
-		return err
+		return options.Usage(err)
 	}
 	if flags.NArg() > 0 {
-		return fmt.Errorf("cannot use the argument %q: there are options only", flags.Arg(0))
+		return options.Usage(fmt.Errorf("cannot use the argument %q: there are options only", flags.Arg(0)))
 	}
 	if here := Running(); s.Report != here.Report {
 		// Of another system nothing else is known here.
