@@ -42,7 +42,7 @@ func AcceptSettings(p *plan.Plan, node string, s *Settings) (*plan.Plan, *Refusa
 	if s.Signature != nil {
 		var err error
 		if signer, err = signature.Verify(s.Signature, s.Text, p.Trust); err != nil {
-			return refuse(err, "", "a signature by "+trustText(p)+", or none")
+			return refuse(err, signedBy(nil, s.Signature, err), "a signature by "+trustText(p)+", or none")
 		}
 		if fp := signer.Fingerprint(); slices.Contains(p.DenyCerts, fp) {
 			return refuse(nil, "signer "+hex.EncodeToString(fp[:]), "one that deny-cert does not list")

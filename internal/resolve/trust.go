@@ -87,7 +87,7 @@ func Authenticate(p *plan.Plan, name string, arch gpt.Arch, img *Image) (*Authen
 	}
 	a.Pinned = contains(p.Pins, a.RootHash)
 	if a.Signer == nil && !a.Pinned && p.Policy.Flags(a.Designator)&policy.Unprotected == 0 {
-		return refuse(RuleSigned, unsigned, "", "a signature by "+trustText(p)+", or a root hash built into stage 1")
+		return refuse(RuleSigned, unsigned, signedBy(img, sig, unsigned), "a signature by "+trustText(p)+", or a root hash built into stage 1")
 	}
 	if img.Table != nil && (!bytes.Equal(parts.data.UUID[:], a.RootHash[:16]) || !bytes.Equal(parts.hash.UUID[:], a.RootHash[len(a.RootHash)-16:])) {
 		return refuse(RuleRootHash, nil, "partition UUIDs "+parts.data.UUID.String()+" and "+parts.hash.UUID.String(),
@@ -223,12 +223,30 @@ func contains(list [][]byte, h []byte) bool {
 	return slices.ContainsFunc(list, func(e []byte) bool { return bytes.Equal(e, h) })
 }
 
+// signedBy says what kind of signature was found, none for an image without one. The certificate that it names is a hint: nobody signed that.
+func signedBy(img *Image, sig []byte, err error) string {
+	switch {
+	case sig == nil:
+		return ""
+	case !errors.Is(err, signature.ErrUnknownSigner):
+		return "a signature that does not hold"
+	case img != nil && img.Signature != nil && img.Signature.CertificateFingerprint != nil:
+		return fmt.Sprintf("one by another key, of certificate %.8x", img.Signature.CertificateFingerprint)
+	}
+	return "one by another key"
+}
+
+// certificateText names a certificate so that it can be told from another of the same name.
+func certificateText(c *signature.Certificate) string {
+	return fmt.Sprintf("%s (certificate %.8x)", c.Subject, c.Fingerprint())
+}
+
 func trustText(p *plan.Plan) string {
 	switch n := len(p.Trust); n {
 	case 0:
 		return "a certificate of the trust store, which is empty"
 	case 1:
-		return p.Trust[0].Subject
+		return certificateText(p.Trust[0])
 	default:
 		return fmt.Sprintf("one of the %d certificates of the trust store", n)
 	}

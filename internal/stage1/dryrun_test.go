@@ -81,9 +81,9 @@ func write(t *testing.T, name, text string) {
 	}
 }
 
-// unstable is what differs with the keys, the version of mkfs.erofs and the machine: hashes, UUIDs made of them, serial numbers,
+// unstable is what differs with the keys, the version of mkfs.erofs and the machine: hashes, UUIDs made of them, serial numbers, fingerprints,
 // the architecture.
-var unstable = regexp.MustCompile(`[0-9a-f]{64}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|serial [0-9a-f]+|\b(x86-64|arm64)\b`)
+var unstable = regexp.MustCompile(`[0-9a-f]{64}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|serial [0-9a-f]+|certificate [0-9a-f]{16}|\b(x86-64|arm64)\b`)
 
 // TestDryRun runs the program on captured machines and compares what it prints.
 func TestDryRun(t *testing.T) {
