@@ -10,7 +10,6 @@ package keys
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -184,13 +183,17 @@ func (p Pair) Sign(ctx context.Context, content []byte) ([]byte, error) {
 	var out, msg bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &msg
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("cannot sign with %s: %s: %w", p.Key, reason(msg.String()), err)
+		why := reason(msg.String())
+		if why == "" || ctx.Err() != nil {
+			return nil, fmt.Errorf("cannot sign with %s: %w", p.Key, err)
+		}
+		return nil, fmt.Errorf("cannot sign with %s: %s", p.Key, why)
 	}
 	return out.Bytes(), nil
 }
 
 // reason returns what openssl says to people: the first line that is not one of its error queue, or that one's text, without file and
-// line of its source. It goes on about consequences, and may end with a crash, of its engine for tokens.
+// line of its source; empty if it says nothing. It goes on about consequences, and may end with a crash, of its engine for tokens.
 func reason(text string) string {
 	first := ""
 	for line := range strings.Lines(text) {
@@ -210,5 +213,5 @@ func reason(text string) string {
 			}
 		}
 	}
-	return cmp.Or(first, "openssl does not say why")
+	return first
 }
