@@ -213,7 +213,7 @@ func (w *Workshop) UKI(ctx context.Context, c *Cell, cmdline string) (string, er
 		}
 		o.Initrds = [][]byte{initrd}
 		if c.PolicyKey != "" {
-			if o.Extra, err = w.policySections(ctx, c.PolicyKey, o); err != nil {
+			if o.Extra, err = w.policySections(c.PolicyKey, o); err != nil {
 				return err
 			}
 			o.Cmdline += c.Afterwards

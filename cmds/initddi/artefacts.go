@@ -173,6 +173,7 @@ func runUKI(ctx context.Context, env environment, flags *flag.FlagSet, args []st
 	osRelease := flags.String("os-release", "", "os-release for the boot menu: `FILE`")
 	key := flags.String("key", "", "sign with the private key in `FILE` (PEM, RSA)")
 	cert := flags.String("cert", "", "the key's certificate (PEM)")
+	policy := pcrPolicyFlags(flags)
 	addon := flags.Bool("addon", false, "make an addon instead: --cmdline alone, for systemd-stub's addon stub")
 	asJSON := flags.Bool("json", false, "print JSON")
 	if _, err := parse(flags, args, 0); err != nil {
@@ -181,7 +182,7 @@ func runUKI(ctx context.Context, env environment, flags *flag.FlagSet, args []st
 	needed := []string{"output", "stub", "kernel", "initramfs"}
 	if *addon {
 		needed = []string{"output", "stub", "cmdline"}
-		if *kernel != "" || len(initrds) > 0 || *microcode != "" || *osRelease != "" {
+		if *kernel != "" || len(initrds) > 0 || *microcode != "" || *osRelease != "" || policy.wanted() {
 			return errors.New("cannot build an addon with anything but --stub and --cmdline in it")
 		}
 	}
@@ -209,15 +210,14 @@ func runUKI(ctx context.Context, env environment, flags *flag.FlagSet, args []st
 			return fmt.Errorf("cannot build the UKI: %w", err)
 		}
 	}
-	for _, name := range initrds {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			return fmt.Errorf("cannot build the UKI: %w", err)
-		}
-		o.Initrds = append(o.Initrds, b)
+	if o.Initrds, err = readInitrds(initrds); err != nil {
+		return err
 	}
 	if o.OSRelease == nil {
 		o.OSRelease = []byte("ID=initddi\nNAME=initddi\nPRETTY_NAME=\"initddi\"\n")
+	}
+	if o.Extra, err = policy.sections(o); err != nil {
+		return err
 	}
 	var b []byte
 	if *addon {

@@ -94,24 +94,29 @@ func UKI(file string) ([]Step, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the UKI: %w", err)
 	}
-	img, err := uki.Parse(f, info.Size())
+	return image(f, info.Size(), file)
+}
+
+// image is the same for a UKI that need not be in a file; name is what errors call it.
+func image(r io.ReaderAt, size int64, name string) ([]Step, error) {
+	img, err := uki.Parse(r, size)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read the UKI %s: %w", file, err)
+		return nil, fmt.Errorf("cannot read the UKI %s: %w", name, err)
 	}
 	if !img.IsUKI() {
-		return nil, fmt.Errorf("cannot use %s: it has no section .linux: %w", file, uki.ErrNotPE)
+		return nil, fmt.Errorf("cannot use %s: it has no section .linux: %w", name, uki.ErrNotPE)
 	}
 	var out []Step
-	for _, name := range sections() {
-		s := img.Section(name)
+	for _, section := range sections() {
+		s := img.Section(section)
 		if s == nil || s.VirtualSize == 0 {
 			continue
 		}
-		content := Step{PCR: measure.KernelBoot, What: fmt.Sprintf("%s, %d bytes", name, s.VirtualSize)}
-		if content.Digests, err = digests(s.Open(f), int64(s.VirtualSize)-s.Size); err != nil {
-			return nil, fmt.Errorf("cannot read section %s of %s: %w", name, file, err)
+		content := Step{PCR: measure.KernelBoot, What: fmt.Sprintf("%s, %d bytes", section, s.VirtualSize)}
+		if content.Digests, err = digests(s.Open(r), int64(s.VirtualSize)-s.Size); err != nil {
+			return nil, fmt.Errorf("cannot read section %s of %s: %w", section, name, err)
 		}
-		out = append(out, step(measure.KernelBoot, name+" (the name)", append([]byte(name), 0)), content)
+		out = append(out, step(measure.KernelBoot, section+" (the name)", append([]byte(section), 0)), content)
 	}
 	return out, nil
 }

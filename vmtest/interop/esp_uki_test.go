@@ -25,6 +25,12 @@ const ukiCmdline = "console=ttyS0 quiet"
 func ourUKI(t *testing.T, key keys.Pair) string {
 	t.Helper()
 	need(t, "osslsigncode", "osslsigncode")
+	return signedUKI(t, ourOptions(t), key)
+}
+
+// ourOptions are what ourUKI is made of.
+func ourOptions(t *testing.T) uki.Options {
+	t.Helper()
 	o := uki.Options{Cmdline: ukiCmdline, OSRelease: []byte("ID=interop\nPRETTY_NAME=interop\n"), Initrds: [][]byte{filler(100001)}}
 	for _, f := range []struct {
 		to   *[]byte
@@ -36,6 +42,11 @@ func ourUKI(t *testing.T, key keys.Pair) string {
 		}
 		*f.to = b
 	}
+	return o
+}
+
+func signedUKI(t *testing.T, o uki.Options, key keys.Pair) string {
+	t.Helper()
 	b, err := uki.Build(o)
 	if err != nil {
 		t.Fatal(err)

@@ -9,10 +9,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/initddi/initddi/internal/keys"
 	"github.com/initddi/initddi/internal/measure"
 	"github.com/initddi/initddi/internal/predict"
 	"github.com/initddi/initddi/internal/tpm2"
@@ -37,35 +39,8 @@ func fromLibexec(t *testing.T, program string, env ...string) func(dir string, a
 func TestPredictedUKI(t *testing.T) {
 	systemdMeasure := fromLibexec(t, "systemd-measure")
 	file := ourUKI(t, good(t))
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := uki.Parse(f, info.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	args := []string{"calculate", "--json=short"}
-	for _, name := range []string{"linux", "osrel", "cmdline", "initrd", "uname", "sbat"} {
-		s := img.Section("." + name)
-		if s == nil {
-			t.Fatalf("the UKI has no section .%s", name)
-		}
-		b, err := io.ReadAll(s.Open(f))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		args = append(args, "--"+name+"=/mnt/"+name)
-	}
+	args := append([]string{"calculate", "--json=short"}, inMemory(t, file, dir, "linux", "osrel", "cmdline", "initrd", "uname", "sbat")...)
 	steps, err := predict.UKI(file)
 	if err != nil {
 		t.Fatal(err)
@@ -89,6 +64,81 @@ func TestPredictedUKI(t *testing.T) {
 				t.Errorf("phase %q: systemd-measure says %+v for bank %s, we %s", phase, values, alg, got)
 			}
 		}
+	}
+}
+
+// inMemory writes sections of a UKI into a directory, as they lie in memory, and returns systemd-measure's options for them.
+func inMemory(t *testing.T, file, dir string, names ...string) (args []string) {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := uki.Parse(f, info.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		s := img.Section("." + name)
+		if s == nil {
+			t.Fatalf("the UKI has no section .%s", name)
+		}
+		b := make([]byte, s.VirtualSize)
+		if _, err := io.ReadFull(s.Open(f), b[:s.Size]); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "--"+name+"=/mnt/"+name)
+	}
+	return args
+}
+
+// The values of PCR 11 that we sign, held against those that systemd's own tool signs with the same key: RSASSA has no chance in it, so
+// that even the signatures must be the same.
+func TestSignedPolicy(t *testing.T) {
+	systemdMeasure := fromLibexec(t, "systemd-measure")
+	o, dir := ourOptions(t), t.TempDir()
+	if _, err := keys.Make(dir); err != nil {
+		t.Fatal(err)
+	}
+	pair := keys.In(dir, keys.SecureBoot)
+	private, err := os.ReadFile(pair.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err := predict.NewPolicy(private, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Extra, err = policy.Sections(o); err != nil {
+		t.Fatal(err)
+	}
+	file := signedUKI(t, o, pair)
+	args := append([]string{"sign", "--bank=sha256", "--private-key=/mnt/" + filepath.Base(pair.Key), "--public-key=/mnt/pcrpkey"},
+		inMemory(t, file, dir, "linux", "osrel", "cmdline", "initrd", "uname", "sbat", "pcrpkey")...)
+	inMemory(t, file, dir, "pcrsig")
+	ours, err := os.ReadFile(filepath.Join(dir, "pcrsig"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Without --phase these are its default, which is ukify's as well.
+	out := systemdMeasure(dir, args...)
+	var got, want map[string][]map[string]any
+	if err := json.Unmarshal(ours, &got); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(out.text[max(0, strings.IndexByte(out.text, '{')):]), &want); out.err != nil || err != nil {
+		t.Fatalf("systemd-measure: %v, %v\n%s", out.err, err, out.text)
+	}
+	if len(want["sha256"]) != len(predict.DefaultPhases()) || !reflect.DeepEqual(got, want) {
+		t.Errorf("systemd-measure signs\n%s\nwe\n%s", out.text, ours)
 	}
 }
 
