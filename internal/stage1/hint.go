@@ -76,7 +76,7 @@ func hint(err error) string {
 	return "what to do: boot another entry, or rebuild stage 1; docs/DEBUGGING.md says how to see more"
 }
 
-const missingHint = "what to do: check that the disk is there; if a driver is missing, build stage 1 with its class (initddi initramfs --class)"
+const missingHint = "what to do: check that the disk is there; if a driver is missing, build stage 1 with its class (initddi initramfs --class); one in no class comes with initddi capture, and initramfs --for-host --root"
 
 func refusedHint(r *resolve.Refusal) string {
 	switch r.Rule {
