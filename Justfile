@@ -242,7 +242,7 @@ tamper *args: _matrix-packages
     @go build -o {{ build }}/tamper/tamper ./vmtest/tamper
     @{{ build }}/tamper/tamper --build {{ build }} "$@"
 
-# Fuzz what reads hostile bytes, or TARGETs, until docs/SECURITY.md can say N executions of each, or for a TIME (--executions N | --time T, --list)
+# Fuzz what reads hostile bytes, or TARGETs, until docs/SECURITY.md can say N executions of each, or for a TIME (--executions N | --time T, --list, --json)
 [no-exit-message]
 fuzz *args:
     @go run ./vmtest/fuzz "$@"

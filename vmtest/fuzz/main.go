@@ -3,7 +3,7 @@
 
 // Fuzz runs fuzz targets until each has had so many executions, or for so long, and keeps a ledger of it in docs/SECURITY.md.
 //
-//	fuzz [--executions N | --time T] [--list] [TARGET…]
+//	fuzz [--executions N | --time T] [--list [--json]] [TARGET…]
 //
 // A TARGET is a part of PACKAGE.NAME, "hostile" (the default: what stage 1 reads before anything is verified) or "all". The ledger
 // counts executions of the sources as they are: a target whose package, or one of this module that it imports, has changed begins at
@@ -13,9 +13,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -40,6 +43,7 @@ func run(ctx context.Context, args []string) error {
 	executions := flags.Int64("executions", round, "go on until the ledger says `N` for each target")
 	span := flags.Duration("time", 0, "go on until the ledger says `TIME` instead, such as 10m")
 	list := flags.Bool("list", false, "list the targets, and run nothing")
+	asJSON := flags.Bool("json", false, "list as JSON, with what the ledger says of each target")
 	name := flags.String("ledger", "docs/SECURITY.md", "the `FILE` with the ledger")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -51,6 +55,12 @@ func run(ctx context.Context, args []string) error {
 	chosen, err := choose(all, flags.Args())
 	if err != nil {
 		return err
+	}
+	if *asJSON && !*list {
+		return errors.New("cannot print JSON of a run: --json goes with --list")
+	}
+	if *list && *asJSON {
+		return printList(ctx, os.Stdout, chosen, *name)
 	}
 	if *list {
 		for _, t := range chosen {
@@ -149,4 +159,31 @@ func choose(all []target, args []string) ([]target, error) {
 		}
 	}
 	return out, nil
+}
+
+// printList prints the targets, and how far each is with its sources as they are.
+func printList(ctx context.Context, w io.Writer, chosen []target, name string) error {
+	l, err := readLedger(name)
+	if err != nil {
+		return err
+	}
+	type entry struct {
+		Target     string  `json:"target"`
+		Hostile    bool    `json:"hostile"`
+		Executions int64   `json:"executions"`
+		Seconds    float64 `json:"seconds"`
+		Sources    string  `json:"sources"`
+	}
+	out := []entry{}
+	for _, t := range chosen {
+		sources, err := t.sources(ctx)
+		if err != nil {
+			return err
+		}
+		n, span := l.of(t, sources)
+		out = append(out, entry{t.String(), t.is("hostile"), n, span.Seconds(), sources})
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(out)
 }
