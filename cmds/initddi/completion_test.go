@@ -20,8 +20,8 @@ import (
 
 var update = flag.Bool("update", false, "write the tables of the completion scripts anew")
 
-// flagsOf returns the flags that "initddi VERB --help" tells of.
-func flagsOf(t *testing.T, verb string) []string {
+// usageOf returns what "initddi VERB --help" prints.
+func usageOf(t *testing.T, verb string) string {
 	t.Helper()
 	out, err := os.Create(filepath.Join(t.TempDir(), "help"))
 	if err != nil {
@@ -35,12 +35,19 @@ func flagsOf(t *testing.T, verb string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return string(b)
+}
+
+// flagsOf returns the flags that "initddi VERB --help" tells of.
+func flagsOf(t *testing.T, verb string) []string {
+	t.Helper()
+	text := usageOf(t, verb)
 	var names []string
-	for _, m := range regexp.MustCompile(`(?m)^  --?([a-z0-9-]+)`).FindAllSubmatch(b, -1) {
-		names = append(names, "--"+string(m[1]))
+	for _, m := range regexp.MustCompile(`(?m)^  --?([a-z0-9-]+)`).FindAllStringSubmatch(text, -1) {
+		names = append(names, "--"+m[1])
 	}
 	if len(names) == 0 {
-		t.Fatalf("initddi %s --help tells of no flag:\n%s", verb, b)
+		t.Fatalf("initddi %s --help tells of no flag:\n%s", verb, text)
 	}
 	return names
 }
@@ -55,6 +62,7 @@ func TestCompletionTables(t *testing.T) {
 		bashVerbs = append(bashVerbs, v.name)
 		zshVerbs = append(zshVerbs, fmt.Sprintf("            '%s:%s'", v.name, strings.ReplaceAll(v.short, "'", `'\''`)))
 	}
+	configs := strings.Join(templateConfigs(t), " ")
 	classes := strings.Join(append(kmodules.ClassNames(), "all"), " ")
 	for _, c := range []struct {
 		script, mark, end string
@@ -62,13 +70,33 @@ func TestCompletionTables(t *testing.T) {
 	}{
 		{"bash/initddi", "        # verbs", "        COMPREPLY=", []string{"        opts='" + strings.Join(bashVerbs, " ") + " help'"}},
 		{"bash/initddi", "    # flags", "    help)", bash},
-		{"bash/initddi", "    # classes", "    initramfs:--config)", []string{"    initramfs:--class) values='" + classes + "' ;;"}},
+		{"bash/initddi", "    # classes", "    initramfs:--compress)", []string{
+			"    initramfs:--class) values='" + classes + "' ;;", "    initramfs:--config) values='" + configs + "' ;;"}},
 		{"zsh/_initddi", "        # verbs", "        _describe", slices.Concat([]string{"        opts=("}, zshVerbs, []string{"        )"})},
 		{"zsh/_initddi", "    # flags", "    help)", zsh},
-		{"zsh/_initddi", "    # classes", "    initramfs:--config)", []string{"    initramfs:--class) values=(" + classes + ") ;;"}},
+		{"zsh/_initddi", "    # classes", "    initramfs:--compress)", []string{
+			"    initramfs:--class) values=(" + classes + ") ;;", "    initramfs:--config) values=(" + configs + ") ;;"}},
 	} {
 		checkTable(t, filepath.Join("../../completion", c.script), c.mark, c.end, c.want)
 	}
+}
+
+// templateConfigs are the configurations in the template file, in its order.
+func templateConfigs(t *testing.T) []string {
+	t.Helper()
+	b, err := os.ReadFile("../../" + defaultTemplate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(b), "\nconfigs:\n")
+	var names []string
+	for _, m := range regexp.MustCompile(`(?m)^  ([a-z0-9-]+):$`).FindAllStringSubmatch(rest, -1) {
+		names = append(names, m[1])
+	}
+	if !ok || !slices.Contains(names, "minimal") {
+		t.Fatalf("found the configurations %q in the template: the test no longer understands it", names)
+	}
+	return names
 }
 
 // checkTable compares the lines of a file between the line mark and the line that begins with end.

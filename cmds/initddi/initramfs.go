@@ -29,10 +29,14 @@ import (
 const defaultClasses = "virtio,nvme,sata,usb,scsi,mmc,tpm"
 
 func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
+	return sourceHint(makeStage1(ctx, env, flags, args), flags)
+}
+
+func makeStage1(ctx context.Context, env environment, flags *flag.FlagSet, args []string) error {
 	output := flags.String("output", "", "write the archive to `FILE`")
-	template := flags.String("template", "templates/mkuimage.yaml", "the mkuimage template: `FILE`")
+	template := flags.String("template", defaultTemplate, "the mkuimage template: `FILE`")
 	config := flags.String("config", "", "the configuration in it: minimal, extensions, network, debug, locked, or host, which is storageinit alone (default: minimal; with --for-host: host)")
-	dir := flags.String("dir", "", "a directory of the Go module that names the commands' versions (default: this one)")
+	dir := flags.String("dir", "", "a directory of the Go module that names the commands' versions, as initddi's source tree does, in which the default template is as well (default: this one)")
 	base := flags.String("base", "", "take the commands from an uncompressed archive that u-root or mkuimage made: `FILE`")
 	goarch := flags.String("goarch", "", "build for another architecture, as Go calls it")
 	modules := flags.String("modules", "", "the kernel's modules: a tree with lib/modules in it, or lib/modules/RELEASE itself; without it none are carried")
@@ -57,7 +61,7 @@ func runInitramfs(ctx context.Context, env environment, flags *flag.FlagSet, arg
 		return err
 	}
 	o := initramfs.Options{
-		Template: initramfs.Template{File: *template, Config: cmp.Or(*config, host.config()), Dir: *dir, GOARCH: *goarch, Lines: *lines}, Base: *base,
+		Template: initramfs.Template{File: templateFile(*template, *dir), Config: cmp.Or(*config, host.config()), Dir: *dir, GOARCH: *goarch, Lines: *lines}, Base: *base,
 		Compression: initramfs.Compression(*compress),
 	}
 	if *base != "" {

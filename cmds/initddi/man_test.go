@@ -61,6 +61,26 @@ func TestManualKnowsEveryClass(t *testing.T) {
 	}
 }
 
+// TestManualKnowsEveryConfig holds what is said of --config against the template file.
+func TestManualKnowsEveryConfig(t *testing.T) {
+	_, text, ok := strings.Cut(manual(t, "initddi.1"), ".It Fl -config Ar NAME\n")
+	text, _, _ = strings.Cut(text, ".It ")
+	help := usageOf(t, "initramfs")
+	_, line, ok2 := strings.Cut(help, "-config string\n")
+	line, _, _ = strings.Cut(line, "\n")
+	if !ok || !ok2 {
+		t.Fatalf("the manual or the help say nothing of --config")
+	}
+	for _, name := range templateConfigs(t) {
+		if !regexp.MustCompile(`(?m)^\.Li ` + name + `\b`).MatchString(text) {
+			t.Errorf("initddi.1 lacks the configuration %s:\n%s", name, text)
+		}
+		if !regexp.MustCompile(`\b` + name + `\b`).MatchString(line) {
+			t.Errorf("--help lacks the configuration %s: %s", name, line)
+		}
+	}
+}
+
 // checkTaught compares the flags that have an item in a text with those that there are.
 func checkTaught(t *testing.T, where, text string, flags []string) {
 	t.Helper()

@@ -43,6 +43,8 @@ var (
 	ErrDuplicate = errors.New("already in the archive")
 	// ErrNoInit says that the archive would have no /init.
 	ErrNoInit = errors.New("no /init")
+	// ErrNoModule says that the commands would be built outside of a Go module, which names their versions.
+	ErrNoModule = errors.New("not in a Go module")
 	// ErrNoConfig says that a template file has no configuration of that name.
 	ErrNoConfig = errors.New("no such configuration")
 )

@@ -9,6 +9,7 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -61,6 +62,9 @@ func (t Template) build(ctx context.Context, progress func(string)) ([]cpio.Reco
 	dir, err := filepath.Abs(t.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("cannot find the module: %w", err)
+	}
+	if err := checkModule(dir); err != nil {
+		return nil, fmt.Errorf("cannot build %s of %s: %w", t.Config, t.File, err)
 	}
 	env, err := t.environ(ctx, dir)
 	if err != nil {
@@ -144,6 +148,19 @@ func (t Template) Commands() (commands, tags []string, err error) {
 		commands = append(commands, c.Packages...)
 	}
 	return commands, append(opts.Env.BuildTags, t.Tags...), nil
+}
+
+// checkModule looks for the go.mod that counts in a directory. What is said of a build without one is about a command's import path.
+func checkModule(dir string) error {
+	for at := dir; ; at = filepath.Dir(at) {
+		_, err := os.Stat(filepath.Join(at, "go.mod"))
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if at == filepath.Dir(at) {
+			return fmt.Errorf("%s is %w", dir, ErrNoModule)
+		}
+	}
 }
 
 // environ returns the Go environment of the build.
