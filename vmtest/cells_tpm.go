@@ -27,6 +27,7 @@ func stagesTPM() []Stage1 {
 func cellsTPM() []Cell {
 	// Before it is asked for its banks: all that is left to do then is to find the disk, which takes half a second.
 	const early = "initddi: plan:"
+	const no20 = "there is no TPM 2.0: cannot use tpm0: it is a TPM 1.2, not a TPM 2.0"
 	return []Cell{
 		{Name: "measured", Group: "tpm", Test: true, Doc: "the image is in PCR 13 of every bank, as predicted; the log accounts for it; what was sealed against the prediction opens",
 			TPM: &TPM{Image: "tpm", Seal: true}, Disks: []Disk{onESP("tpm")},
@@ -59,6 +60,11 @@ func cellsTPM() []Cell {
 			Verdict: Entered, Must: []string{"ddi:os:signed:{roothash signed}:", "is not measured: ", "what is sealed against PCR 13 will not open", guest.Sentence}, Check: unmeasured("the PCR banks")},
 		{Name: "require-without-tpm", Group: "tpm", Test: true, Doc: "ddi.measure=require enters nothing on a machine without a TPM", Cmdline: "ddi.measure=require", Disks: []Disk{onESP("signed")},
 			Verdict: Refused, Must: []string{"cannot go on without ddi:os:signed:{roothash signed}:", "(ddi.measure=require): there is no TPM", "what to do: "}, MustNot: []string{guest.Sentence}},
+		{Name: "tpm12", Group: "tpm", Test: true, Doc: "a TPM 1.2 is no TPM: the debug shell opens, and nothing is warned of", Stage1: "debug", Cmdline: "ddi.break=mount ddi.log=debug", TPM: &TPM{Old: true}, Disks: []Disk{onESP("signed")},
+			Dialogue: []Line{{"ddi.break=mount: a shell", "cat /sys/class/tpm/tpm0/tpm_version_major; echo answer-$((6*7))"}, {"answer-42", "exit"}},
+			Verdict:  Entered, Must: []string{"the debug shell is not measured: " + no20, "ddi.break=mount: a shell", "answer-42", "nothing is measured: " + no20, guest.Sentence}, MustNot: []string{"will not open"}},
+		{Name: "require-tpm12", Group: "tpm", Doc: "and does not do for ddi.measure=require", Cmdline: "ddi.measure=require", TPM: &TPM{Old: true}, Disks: []Disk{onESP("signed")},
+			Verdict: Refused, Must: []string{"(ddi.measure=require): " + no20, "what to do: "}, MustNot: []string{guest.Sentence}},
 		{Name: "require-broken", Group: "tpm", Doc: "a TPM that fails enters nothing where measure=require was built in", Stage1: "measured-or-nothing", TPM: &TPM{Dies: early}, Disks: []Disk{onESP("signed")},
 			Verdict: Refused, Must: []string{"cannot go on without ddi:os:signed:{roothash signed}:", "(ddi.measure=require): cannot ask for the PCR banks: ", "what to do: "}, MustNot: []string{guest.Sentence}},
 	}

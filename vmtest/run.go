@@ -114,7 +114,7 @@ func (w *Workshop) start(ctx context.Context, c *Cell, config *vm.Config) (*Outc
 			return nil, err
 		}
 		defer t.Close()
-		config.TPM = t.Socket
+		config.TPM, config.OldTPM = t.Socket, c.TPM.Old
 		if c.TPM.Dies != "" {
 			serial = &dying{console: console, sentence: c.TPM.Dies, die: func() { t.Close() }}
 		}

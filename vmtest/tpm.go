@@ -27,8 +27,10 @@ import (
 	"github.com/initddi/initddi/vmtest/guest"
 )
 
-// TPM is an emulated TPM 2.0 of a cell's machine.
+// TPM is an emulated TPM of a cell's machine.
 type TPM struct {
+	// Old is a TPM 1.2, with which none of the rest goes.
+	Old bool `json:"old,omitempty"`
 	// Dies ends the TPM when the console shows this sentence. What is asked of it from then on fails: by an I/O error or by
 	// TPM_RC_FAILURE, as QEMU has it.
 	Dies string `json:"dies,omitempty"`
@@ -72,7 +74,11 @@ func (w *Workshop) startTPM(ctx context.Context, c *Cell, state string) (*swtpm.
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, asMissing(fmt.Errorf("cannot prepare the TPM of %s: %w", c.Name, err))
 	}
-	t, err := swtpm.ForMachine(ctx, state)
+	begin := swtpm.ForMachine
+	if c.TPM.Old {
+		begin = swtpm.OldForMachine
+	}
+	t, err := begin(ctx, state)
 	return t, asMissing(err)
 }
 

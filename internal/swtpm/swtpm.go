@@ -1,7 +1,7 @@
 // Copyright 2026 the initddi Authors. All rights reserved.
 // Use of this source code is governed by a BSD-style license that can be found in the LICENSE file.
 
-// Package swtpm runs swtpm, an emulated TPM 2.0 (libtpms), for a virtual machine or for tools on this one.
+// Package swtpm runs swtpm, an emulated TPM (libtpms), for a virtual machine or for tools on this one.
 //
 // What the TPM keeps, its NV memory and its persistent keys, lies in a directory and outlives it; PCRs begin with zeros at every
 // start.
@@ -37,15 +37,20 @@ type TPM struct {
 	done   chan struct{}
 }
 
-// ForMachine starts a TPM whose state is in the directory state for a virtual machine, which powers it on.
+// ForMachine starts a TPM 2.0 whose state is in the directory state for a virtual machine, which powers it on.
 func ForMachine(ctx context.Context, state string) (*TPM, error) {
+	return start(ctx, state, exists, func(socket string) []string { return []string{"--tpm2", "--ctrl", "type=unixio,path=" + socket} })
+}
+
+// OldForMachine starts a TPM 1.2 in the same way.
+func OldForMachine(ctx context.Context, state string) (*TPM, error) {
 	return start(ctx, state, exists, func(socket string) []string { return []string{"--ctrl", "type=unixio,path=" + socket} })
 }
 
-// ForTools starts a TPM, powered on and started up, for tpm2-tools (TCTI "swtpm:path=" and Socket) and for Transmit.
+// ForTools starts a TPM 2.0, powered on and started up, for tpm2-tools (TCTI "swtpm:path=" and Socket) and for Transmit.
 func ForTools(ctx context.Context, state string) (*TPM, error) {
 	return start(ctx, state, listens, func(socket string) []string {
-		return []string{"--flags", "not-need-init,startup-clear", "--server", "type=unixio,path=" + socket, "--ctrl", "type=unixio,path=" + socket + ".ctrl"}
+		return []string{"--tpm2", "--flags", "not-need-init,startup-clear", "--server", "type=unixio,path=" + socket, "--ctrl", "type=unixio,path=" + socket + ".ctrl"}
 	})
 }
 
@@ -76,7 +81,7 @@ func start(ctx context.Context, state string, ready func(socket string) bool, ch
 		return nil, fmt.Errorf("cannot start a TPM: %w", err)
 	}
 	t := &TPM{Socket: filepath.Join(dir, "socket"), dir: dir, done: make(chan struct{})}
-	args := append([]string{"socket", "--tpm2", "--tpmstate", "dir=" + state}, channel(t.Socket)...)
+	args := append([]string{"socket", "--tpmstate", "dir=" + state}, channel(t.Socket)...)
 	t.cmd = exec.CommandContext(ctx, path, args...)
 	t.cmd.Stdout, t.cmd.Stderr = &t.stderr, &t.stderr
 	if err := t.cmd.Start(); err != nil {

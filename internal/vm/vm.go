@@ -65,6 +65,8 @@ type Config struct {
 	Cards []Card
 	// TPM is the socket of an emulated TPM (package swtpm); empty is none.
 	TPM string
+	// OldTPM says that it is a TPM 1.2.
+	OldTPM bool
 	// Credentials arrive in the guest as systemd's system credentials, by SMBIOS.
 	Credentials map[string]string
 	// Report receives what the guest writes to its second serial port.
@@ -134,7 +136,11 @@ func (c Config) Args(ctx context.Context) ([]string, error) {
 		args = append(args, "-qmp", "unix:"+escape(c.Monitor)+",server=on,wait=off")
 	}
 	if c.TPM != "" {
-		args = append(args, "-chardev", "socket,id=tpm,path="+escape(c.TPM), "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm0")
+		device := "tpm-crb" // which only a TPM 2.0 can have
+		if c.OldTPM {
+			device = "tpm-tis"
+		}
+		args = append(args, "-chardev", "socket,id=tpm,path="+escape(c.TPM), "-tpmdev", "emulator,id=tpm0,chardev=tpm", "-device", device+",tpmdev=tpm0")
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Credentials)) {
 		args = append(args, "-smbios", "type=11,value="+escape("io.systemd.credential.binary:"+name+"="+base64.StdEncoding.EncodeToString([]byte(c.Credentials[name]))))

@@ -59,6 +59,7 @@ var machines = []struct {
 	{"cards", Config{Disks: []Disk{{Path: "a"}}, Cards: []Card{{Tap: "vm0"}, {Tap: "vm1", Model: "e1000e", Boot: true}, {Tap: "vm2", Model: "usb-net"}}}},
 	{"no network", Config{Network: "none"}},
 	{"a TPM", Config{TPM: "/tmp/a,b/socket"}},
+	{"a TPM 1.2", Config{TPM: "/tmp/socket", OldTPM: true}},
 	{"credentials", Config{Credentials: map[string]string{"b": "two", "a": "one,\x00"}, SMBIOS: []string{"a,b"}, Extra: []string{"-snapshot"}}},
 }
 
