@@ -187,17 +187,6 @@ func cellsComplex() []Cell {
 		factory(),
 		realRoot("initrd-repart", "the initrd image that systemd-repart makes of templates/repart.d/initrd", root, Disk{Volume: "ext4"}),
 		realRoot("initrd-mkosi", "the initrd image that mkosi makes of templates/mkosi/initrd", root, Disk{Volume: "ext4"}))
-	late := realRoot("late-disk", "a disk that answers after the switch of roots, as nothing in the initrd waits for it, is all there", root, Disk{ReadBurst: 1, Wakes: "Welcome to Debian GNU/Linux 13 (trixie)!", Place: onESP("signed9").Place}, Disk{Volume: "ext4"}).
-		saying(map[string]string{"partitions": "vda1 vdb1", "helpers": "0", "root-source": "/dev/vdc"}).
-		doing(`for i in $(seq 600); do [ -e /sys/class/block/vdb1 ] && ! pgrep -f load-module && break; sleep 1; done
-echo "partitions=$(ls /sys/class/block | grep '^vd.[0-9]' | tr '\n' ' ' | sed 's/ $//')"
-echo "helpers=$(pgrep -fc load-module)"
-true
-`)
-	// A firmware would read that disk, too.
-	late.Firmware, late.Cmdline = Direct, noEDD+byPartUUID(0)+" "+late.Cmdline
-	late.Must = slices.Concat([]string{"a device does not answer"}, twoSystems()[1:], []string{"Power down"})
-	cells = append(cells, late)
 	for i := range cells {
 		switch c := &cells[i]; c.Name {
 		case "root-ext4":

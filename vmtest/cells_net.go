@@ -90,6 +90,10 @@ func cellsNet() []Cell {
 	nbd := "nbd://[" + netlab.Address6 + "]/signed"
 	last := Cell{Name: "net-nbd-vlan", Group: "sources", Stage1: "network", Doc: "an NBD server that is to be had by IPv6 alone, in a VLAN: it still is when the next init reads", Cmdline: "ddi.source=nbd ddi.ip=dhcp,eth0.5 ddi.url=" + nbd,
 		Network: &Network{VLAN: 5, Dnsmasq: netlab.SLAAC, NBD: &NBD{Image: "signed"}}, Verdict: Entered, Must: []string{"eth0.5: fd00:db8:", "nbd offers 1 images", "entering " + nbd, guest.Sentence}, Check: overNBD(nbd)}
+	// What is loaded for the network must not wait for the disk that it takes the place of.
+	silentDisk := Cell{Name: "net-vlan-silent", Group: "sources", Stage1: "network", Kernel: "generic", Doc: "the boot disk does not answer, and a server in a VLAN has the image: what ddifetch loads for that waits for no disk",
+		Cmdline: noEDD + byPartUUID(0) + " ddi.timeout=20 ddi.source=esp,http ddi.ip=dhcp,eth0.5 " + byName, Disks: []Disk{silent("scsi")}, Network: onWeb(Network{VLAN: 5, Dnsmasq: both}),
+		Verdict: Entered, Must: []string{"nothing appeared in 20s", "going on with http", "eth0.5: 192.0.2.", "entering http:", guest.Sentence}, Served: served("DHCPACK", "GET /os.raw")}
 	for i := range cells {
 		c := &cells[i]
 		c.Group = "sources"
@@ -103,7 +107,7 @@ func cellsNet() []Cell {
 			c.Check = networkSays
 		}
 	}
-	return append(cells, last)
+	return append(cells, last, silentDisk)
 }
 
 // served finds sentences in what the servers wrote, whichever of them.

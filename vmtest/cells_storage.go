@@ -115,8 +115,6 @@ func cellsStorage() []Cell {
 			Must: append([]string{" has not answered for 1s: the boot goes on without it", "devices are still appearing after 10s"}, entered("vda1", "signed")...)},
 		{Name: "dying-copy", Doc: "a disk that dies while an image is copied from it: the boot fails in time, says why, and the machine restarts", Cmdline: noEDD + "ddi.timeout=5 ddi.attach=copy ddi.fail=reboot", Disks: []Disk{{ReadBurst: 12 << 20, Place: onESP("large").Place}}, Verdict: Refused,
 			Must: []string{"the image is copied into memory", "cannot attach vda1:/loader/ddi/large.raw: nothing has come of it for 25s: /dev/vda1 does not answer", "what to do: check the disk", "rebooting in"}},
-		{Name: "stopped-terminal", Doc: "Ctrl-S on the serial line, or noise like it: the boot goes on, and the terminal says later how many lines it has missed", Disks: []Disk{{Place: append(refusedAtLength(24), onESP("signed").Place...)}},
-			Dialogue: []Line{{"initddi: plan:", "\x13"}, {"01.raw refused (signed)", "\x11"}}, Must: []string{"initddi: plan:", "01.raw refused (signed)", "initddi: lines are missing here, ", "the kernel's log has them", guest.Sentence}},
 		{Name: "broken-module", Doc: "a module that does not load is one line, and the disk on another bus boots", Stage1: "broken-module", Cmdline: byPartUUID(2), Disks: []Disk{onESP("signed9").on("scsi"), onESP("signed").seeded(2).on("nvme")},
 			Must: append([]string{"cannot load module /lib/modules/"}, entered("nvme0n1p1", "signed")...)},
 		{Name: "no-driver", Doc: "nothing has a driver: every device is listed, and every class that this stage 1 carries", Stage1: "nvme-only", Cmdline: "ddi.timeout=5", Disks: []Disk{onESP("signed").on("pvscsi"), onESP("signed").seeded(2).on("usb")}, Verdict: Refused,
@@ -172,15 +170,6 @@ func hasPartitions(want ...string) func(*guest.Facts) []string {
 		}
 		return nil
 	}
-}
-
-// refusedAtLength are n unsigned images with long names, the best one first: the lines about them are more than the kernel keeps for a terminal.
-func refusedAtLength(n int) []Place {
-	var out []Place
-	for i := range n {
-		out = append(out, Place{Path: fmt.Sprintf("/loader/ddi/%s_%02d.raw", strings.Repeat("a", 200), n-i), Image: "unsigned"})
-	}
-	return out
 }
 
 // bootFile makes a disk of its own of one without an image.

@@ -68,6 +68,7 @@ func Text(console string) string {
 // verdict says how the boot ended.
 func (o *Outcome) verdict() Verdict {
 	text := Text(o.Console)
+	_, err := facts(o.Report)
 	switch {
 	case o.TimedOut:
 		return Neither
@@ -75,7 +76,7 @@ func (o *Outcome) verdict() Verdict {
 		return Restarted
 	case strings.Contains(text, sentenceFatal):
 		return Panicked
-	case strings.Contains(text, guest.Sentence), strings.HasPrefix(o.Report, `{"pid":1,`), strings.Contains(o.Report, sentenceDebian), strings.Contains(text, sentenceWelcome), strings.Contains(text, sentenceInitrd):
+	case strings.Contains(text, guest.Sentence), err == nil, strings.Contains(o.Report, sentenceDebian), strings.Contains(text, sentenceWelcome), strings.Contains(text, sentenceInitrd):
 		return Entered
 	case strings.Contains(text, sentencePanic):
 		return Neither

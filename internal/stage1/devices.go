@@ -89,6 +89,8 @@ type devices struct {
 	order  []string               // modules in the order in which they were loaded
 	failed []string               // why the others were not
 	probe  func(devices []string) // has the kernel probe devices in turn, and may not come back
+	// bare is discover.Machine.Bare, and comes back whatever the disks do.
+	bare func() map[string]error
 }
 
 // newDevices makes what loads modules; it follows no events yet.
@@ -101,6 +103,7 @@ func newDevices(w *World, table *modtable.Table, log *report.Log) *devices {
 		d.cpu = strings.TrimSpace(string(b))
 	}
 	d.loader = drivers.New(table, d.cpu, d.load, d.loadedOne)
+	d.bare = d.bareAside
 	d.probe = func(devices []string) {
 		if err := d.aside(append([]string{asideProbe}, devices...)...); err != nil {
 			d.log.Debug("%v", err) // what has no driver is listed as such
@@ -405,7 +408,7 @@ func (b *boot) giveUp(missing string) error {
 // timeout gathers what a person needs to see why a disk did not appear.
 func (b *boot) timeout(missing string) *TimeoutError {
 	e := &TimeoutError{Missing: missing, After: b.plan.Timeout, Partitions: b.facts.Partitions, Disks: b.machine.DiskErrors(), Ignored: b.ignored, Modules: b.devices.unloaded()}
-	maps.Copy(e.Disks, b.machine.Bare())
+	maps.Copy(e.Disks, b.devices.bare())
 	maps.Copy(e.Disks, b.unready)
 	for _, dev := range drivers.Devices(b.world.Sys) {
 		if dev.Driver == "" {

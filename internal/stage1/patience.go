@@ -26,6 +26,7 @@ import (
 // can hold a boot up, and what is done about it:
 //
 //   - Reading its partition table or its file system: package discover does that aside, and goes on without it.
+//   - Opening one that the kernel has not looked for partitions on: another process does that, to say why there are none.
 //   - Loading any module: finit_module(2) waits, where nobody can kill it, until all probing is done that other drivers do in the
 //     background, as that for SCSI disks is, unless the module is loaded with async_probe.
 //   - Loading its driver: without async_probe that asks one device after the other, and does not return from one that says nothing. Nobody
@@ -209,6 +210,13 @@ func runAside(args []string) (is bool, err error) {
 		}
 		defer sys.Close()
 		return true, probeInTurn(sys, args[1:], slowModule)
+	}
+	if len(args) == 1 && args[0] == asideBare {
+		w, err := Open("/")
+		if err != nil {
+			return true, err
+		}
+		return true, sayBare(os.Stdout, &discover.Machine{Sys: w.Sys, Dev: w.Dev})
 	}
 	if len(args) == 1 && args[0] == asideHold {
 		_, _ = os.Stdin.Read(make([]byte, 1)) // nobody writes: this waits for the end

@@ -35,7 +35,7 @@ func waiting(t *testing.T, m *machinetest.Machine) (*boot, *bytes.Buffer) {
 	}
 	b.machine = &discover.Machine{Sys: b.world.Sys, Dev: b.world.Dev}
 	b.plan.Timeout, b.started = time.Minute, time.Now()
-	b.devices = &devices{world: b.world, log: b.log, table: table, events: make(chan []byte), loader: drivers.New(table, "", nil, nil)}
+	b.devices = &devices{world: b.world, log: b.log, table: table, events: make(chan []byte), loader: drivers.New(table, "", nil, nil), bare: b.machine.Bare}
 	return b, console
 }
 

@@ -74,8 +74,16 @@ func RunOnConsole(path string, argv, env []string) error {
 
 // StartSelf starts this program once more, with the same standard files, for what process 1 would not survive if it did not come back:
 // a thread that waits in the kernel, where nothing can kill it, keeps [Exec] from ever returning. argv begins with the program's name.
-func StartSelf(argv []string) (*os.Process, error) {
-	p, err := os.StartProcess("/proc/self/exe", argv, &os.ProcAttr{Dir: "/", Files: []*os.File{os.Stdin, os.Stdout, os.Stderr}})
+func StartSelf(argv []string) (*os.Process, error) { return startSelf(argv, os.Stdout) }
+
+// StartSelfInto is [StartSelf] with another standard output. Nobody is to wait for the process.
+func StartSelfInto(argv []string, stdout *os.File) error {
+	_, err := startSelf(argv, stdout)
+	return err
+}
+
+func startSelf(argv []string, stdout *os.File) (*os.Process, error) {
+	p, err := os.StartProcess("/proc/self/exe", argv, &os.ProcAttr{Dir: "/", Files: []*os.File{os.Stdin, stdout, os.Stderr}})
 	if err != nil {
 		return nil, fmt.Errorf("cannot start another %s: %w", argv[0], err)
 	}
