@@ -267,11 +267,11 @@ _matrix-packages: _build-packages _boot-packages _tree-packages
 _test-packages: _build-packages
     @scripts/packages {{ test_packages }} {{ network_packages }}
 
-# Debian 13 with systemd's own image tools, for the tests to enter by chroot
 # Debian's generic kernel, as it is in its package
 _generic-kernel:
     @[ -e {{ build }}/kernel-generic/version ] || scripts/fetch-package trixie linux-image-amd64 {{ build }}/kernel-generic
 
+# Debian 13 with systemd's own image tools, for the tests to enter by chroot
 _interop-tree: _tree-packages _interop-packages
     @scripts/if-changed {{ build }}/interop/trixie vmtest/interop/make-trixie scripts/debian-mirror -- \
         scripts/as-root vmtest/interop/make-trixie {{ build }}/interop/trixie

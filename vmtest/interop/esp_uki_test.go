@@ -47,6 +47,7 @@ func ourOptions(t *testing.T) uki.Options {
 
 func signedUKI(t *testing.T, o uki.Options, key keys.Pair) string {
 	t.Helper()
+	need(t, "osslsigncode", "osslsigncode")
 	b, err := uki.Build(o)
 	if err != nil {
 		t.Fatal(err)
