@@ -243,10 +243,11 @@ func (b *boot) holdSilent() {
 }
 
 // nudge looks for modules whose loading waits for a device that does not answer, says so once, and has the kernel probe the devices behind
-// that one.
-func (d *devices) nudge() {
+// that one. It returns those for which that was done before, and which are stuck all the same.
+func (d *devices) nudge() (again []string) {
 	for _, module := range d.stuck() {
 		if d.nudged[module] != nil {
+			again = append(again, module)
 			continue
 		}
 		if d.nudged == nil {
@@ -264,6 +265,7 @@ func (d *devices) nudge() {
 			}
 		}()
 	}
+	return again
 }
 
 // probeInTurn has the kernel probe one device after the other, and with the next one as well where one has not answered for so long.
@@ -302,9 +304,8 @@ func probe(sys *os.Root, device string) error {
 }
 
 // moves reports whether anything is to be expected of what is being loaded: it is no driver's module that is stuck, with everything behind
-// the device that does not answer probed, or stuck as well.
-func (d *devices) moves() bool {
-	stuck := d.stuck()
+// the device that does not answer probed, or stuck as well. again is what nudge returned.
+func (d *devices) moves(again []string) bool {
 	return slices.ContainsFunc(d.loader.Pending(0), func(module string) bool {
 		answered := d.nudged[module]
 		if answered == nil {
@@ -314,7 +315,7 @@ func (d *devices) moves() bool {
 		case <-answered:
 			return false
 		default:
-			return !slices.Contains(stuck, module)
+			return !slices.Contains(again, module)
 		}
 	})
 }
@@ -329,17 +330,18 @@ func (d *devices) finish() {
 	const look = 20 * time.Millisecond
 	begun := time.Now()
 	for d.loader.Busy() {
-		d.nudge()
-		if !d.moves() {
+		// Most boots end here: looking at all devices takes longer than the rest of the loading.
+		select {
+		case <-d.loader.Idle():
+			continue
+		case <-time.After(look):
+		}
+		if !d.moves(d.nudge()) {
 			return
 		}
 		if time.Since(begun) > finishLimit {
 			d.log.Warn("drivers are still being loaded after %s: the next init may miss their devices", finishLimit)
 			return
-		}
-		select {
-		case <-d.loader.Idle():
-		case <-time.After(look):
 		}
 	}
 }

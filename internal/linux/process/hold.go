@@ -42,9 +42,9 @@ func StartHolder(argv []string, held func(path string) bool) (*os.File, error) {
 			files = append(files, os.NewFile(uintptr(n), name))
 		}
 	}
-	if _, err := os.StartProcess("/proc/self/exe", argv, &os.ProcAttr{Dir: "/", Files: files}); err != nil {
+	if _, err := startSelf(argv, files...); err != nil {
 		w.Close()
-		return nil, fmt.Errorf("cannot start another %s: %w", argv[0], err)
+		return nil, err
 	}
 	return w, nil
 }

@@ -74,16 +74,18 @@ func RunOnConsole(path string, argv, env []string) error {
 
 // StartSelf starts this program once more, with the same standard files, for what process 1 would not survive if it did not come back:
 // a thread that waits in the kernel, where nothing can kill it, keeps [Exec] from ever returning. argv begins with the program's name.
-func StartSelf(argv []string) (*os.Process, error) { return startSelf(argv, os.Stdout) }
+func StartSelf(argv []string) (*os.Process, error) {
+	return startSelf(argv, os.Stdin, os.Stdout, os.Stderr)
+}
 
 // StartSelfInto is [StartSelf] with another standard output. Nobody is to wait for the process.
 func StartSelfInto(argv []string, stdout *os.File) error {
-	_, err := startSelf(argv, stdout)
+	_, err := startSelf(argv, os.Stdin, stdout, os.Stderr)
 	return err
 }
 
-func startSelf(argv []string, stdout *os.File) (*os.Process, error) {
-	p, err := os.StartProcess("/proc/self/exe", argv, &os.ProcAttr{Dir: "/", Files: []*os.File{os.Stdin, stdout, os.Stderr}})
+func startSelf(argv []string, files ...*os.File) (*os.Process, error) {
+	p, err := os.StartProcess("/proc/self/exe", argv, &os.ProcAttr{Dir: "/", Files: files})
 	if err != nil {
 		return nil, fmt.Errorf("cannot start another %s: %w", argv[0], err)
 	}
