@@ -59,6 +59,18 @@ func (p printer) line(format string, args ...any) {
 	fmt.Fprintln(p.w, ddi.Printable(fmt.Sprintf(format, args...)))
 }
 
+// carried says what files of one sort an archive has, if any. Those of somebody else's initramfs are only counted.
+func (p printer) carried(k Kind, name string, files []string, size int64) {
+	if len(files) == 0 {
+		return
+	}
+	list := "not listed"
+	if k == KindStage1 {
+		list = strings.Join(files, " ")
+	}
+	p.field(name, fmt.Sprintf("%d in %d bytes: %s", len(files), size, list))
+}
+
 // field writes a named value, and nothing for one that is empty.
 func (p printer) field(name, value string) {
 	if value != "" {
@@ -131,26 +143,15 @@ func (p printer) initramfs(a *Initramfs, k Kind) {
 		p.field("Classes", strings.Join(a.Classes, " "))
 		p.field("Features", strings.Join(a.Features, " "))
 	}
-	if len(a.Modules) > 0 {
-		names := make([]string, len(a.Modules))
-		for i, m := range a.Modules {
-			names[i] = m.Name
-		}
-		if k != KindStage1 {
-			names = []string{"not listed"}
-		}
-		p.field("Modules", fmt.Sprintf("%d in %d bytes: %s", len(a.Modules), a.ModulesSize, strings.Join(names, " ")))
+	var modules, firmware []string
+	for _, m := range a.Modules {
+		modules = append(modules, m.Name)
 	}
-	if len(a.Firmware) > 0 {
-		names := make([]string, len(a.Firmware))
-		for i, f := range a.Firmware {
-			names[i] = f.Path
-		}
-		if k != KindStage1 {
-			names = []string{"not listed"}
-		}
-		p.field("Firmware", fmt.Sprintf("%d in %d bytes: %s", len(a.Firmware), a.FirmwareSize, strings.Join(names, " ")))
+	for _, f := range a.Firmware {
+		firmware = append(firmware, f.Path)
 	}
+	p.carried(k, "Modules", modules, a.ModulesSize)
+	p.carried(k, "Firmware", firmware, a.FirmwareSize)
 	for _, m := range a.MissingFirmware {
 		p.field("Lacks", fmt.Sprintf("firmware that %s may ask for: %s", m.Module, strings.Join(m.Files, " ")))
 	}
