@@ -82,9 +82,10 @@ func (q *question) state() error {
 // patience is how long something is waited for that others can go on without.
 func (m *Machine) patience() time.Duration { return cmp.Or(m.Patience, Patience) }
 
-// read reads something that the boot cannot go on without from a node, and gives up after the machine's Timeout. A node that owes an
-// answer is not asked anything else: every question that is not answered keeps a thread.
-func (m *Machine) read(node string, f func() error) error {
+// Ask reads something with f that the boot cannot go on without from a node below /dev, and gives up after the machine's Timeout. The error is
+// f's or wraps [ErrSilent]; after the latter, f may still be at it: what it sets is not to be looked at. A node that owes an answer is not
+// asked anything else: every question that is not answered keeps a thread.
+func (m *Machine) Ask(node string, f func() error) error {
 	if q := m.asked[node]; q != nil && !q.answered() {
 		return q.state()
 	}
@@ -92,10 +93,6 @@ func (m *Machine) read(node string, f func() error) error {
 	m.remember(q)
 	return q.wait(cmp.Or(m.Timeout, Timeout))
 }
-
-// Ask is how others read something from a node below /dev that is not among what package discover reads: they wait no longer than for
-// everything else, and the error is f's or wraps [ErrSilent]. After the latter, f may still be at it: what it sets is not to be looked at.
-func (m *Machine) Ask(node string, f func() error) error { return m.read(node, f) }
 
 func (m *Machine) remember(q *question) {
 	if m.asked == nil {

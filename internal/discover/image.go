@@ -122,7 +122,7 @@ const maxSignature = 64 << 10
 // ReadSettings reads a settings file and its signature, if it has one. What goes wrong is in the result.
 func (m *Machine) ReadSettings(part resolve.Partition, file string) *resolve.Settings {
 	s := &resolve.Settings{Path: file}
-	err := m.read(part.Node, func() error {
+	err := m.Ask(part.Node, func() error {
 		m.readSettings(part, s)
 		return nil
 	})
@@ -157,7 +157,7 @@ func (m *Machine) readSettings(part resolve.Partition, s *resolve.Settings) {
 // to decide whether it may be looked at any further. What goes wrong is in the image.
 func (m *Machine) ReadImage(part resolve.Partition, arch gpt.Arch, file string) *resolve.Image {
 	var img *resolve.Image
-	err := m.read(part.Node, func() error {
+	err := m.Ask(part.Node, func() error {
 		img = m.readImage(part, arch, file)
 		return nil
 	})
